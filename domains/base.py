@@ -1,0 +1,84 @@
+"""What every domain is: the shape of its examples, of its verdicts and of its module."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol, TypedDict
+
+
+class Example(TypedDict):
+    """One row of `data/DOMAIN/{train,dev,test}.jsonl`."""
+
+    id: str
+    messages: list[dict[str, str]]
+    """OpenAI form; for training the last is the assistant's answer, for evaluation the check never reads them."""
+    reference: str
+    """The gold answer as text."""
+    meta: dict[str, Any]
+    """What the check needs beyond the reference, `family` (the template family, for splits and clustering) and
+    `slice` (a named part of a split that is reported in a row of its own)."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a check says of one answer."""
+
+    score: float
+    """In [0, 1]."""
+    passed: bool
+    reason: str
+    """One of the domain's REASONS; `ok` when passed."""
+    detail: dict[str, Any] = field(default_factory=dict)
+    """Says it in words under `message`, and whatever the domain adds."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON value."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Solution:
+    """A worked answer made without a model."""
+
+    text: str
+    """Steps and final answer, in the form the model is trained to write."""
+    reference: str
+    """The answer alone, as an example's `reference` holds it."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a demo page shows of a domain."""
+
+    title: str
+    description: str
+    examples: tuple[str, ...]
+    """Questions one can click."""
+    answer_format: str = "markdown"
+
+
+class Domain(Protocol):
+    """The attributes of a domain's package (`domains/NAME/__init__.py`)."""
+
+    NAME: str
+    SYSTEM_PROMPT: str
+    """Baked into an adapter's chat template, so serving renders the same tokens."""
+    REASONS: dict[str, str]
+    """Every `Verdict.reason` with a line that explains it."""
+    CARD: Card
+
+    def messages(self, question: str) -> list[dict[str, str]]:
+        """The messages that put a user's question to the model (without the system prompt: the template brings it)."""
+        ...
+
+    def build(self, seed: int, n: int) -> dict[str, list[Example]]:
+        """`{"train": [...], "dev": [...], "test": [...]}` with n training examples; the same bytes for the same seed."""
+        ...
+
+    def check(self, prediction: str, example: Example) -> Verdict:
+        """Judge one answer. Needs no model, no network and no other example; never raises on hostile text."""
+        ...
+
+    def solve(self, question: str) -> Solution | None:
+        """A worked answer without a model (math: SymPy), or None where the domain cannot."""
+        ...

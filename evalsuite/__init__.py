@@ -1,0 +1,1 @@
+"""Evaluation: predictions → metrics, checks and statistics → leaderboard."""

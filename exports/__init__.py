@@ -1,0 +1,1 @@
+"""Exports: adapter → what a user ships, each with its mark."""

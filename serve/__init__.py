@@ -1,0 +1,1 @@
+"""Serving: engines behind one OpenAI-compatible gateway."""

@@ -1,0 +1,97 @@
+"""Chat templates: messages in, text out, with Jinja in a sandbox, exactly as `transformers` renders them.
+
+Here and not in `transformers`, so that a serving machine renders an adapter's own template without torch.
+Source of the environment's options: transformers/utils/chat_template_utils.py.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from truemark.errors import InvalidArtifact
+
+Message = Mapping[str, Any]
+"""`{"role": "system" | "user" | "assistant", "content": str}`, as in the OpenAI API."""
+
+
+def render(
+    template: str,
+    messages: Sequence[Message],
+    *,
+    bos_token: str = "",
+    eos_token: str = "",
+    add_generation_prompt: bool = True,
+) -> str:
+    """The prompt text of `messages`. Raises InvalidArtifact when the template is broken or refuses the messages."""
+    import jinja2
+
+    try:
+        return _compile(template).render(
+            messages=list(messages),
+            bos_token=bos_token,
+            eos_token=eos_token,
+            add_generation_prompt=add_generation_prompt,
+        )
+    except jinja2.exceptions.TemplateError as error:
+        raise InvalidArtifact(f"the chat template refused these messages: {error}") from None
+
+
+@lru_cache(maxsize=64)
+def _compile(template: str) -> Any:
+    import jinja2
+    from jinja2.ext import loopcontrols
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    def raise_exception(message: str) -> None:
+        raise jinja2.exceptions.TemplateError(message)
+
+    def tojson(
+        value: Any,
+        ensure_ascii: bool = False,
+        indent: int | None = None,
+        separators: tuple[str, str] | None = None,
+        sort_keys: bool = False,
+    ) -> str:
+        return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+
+    def strftime_now(pattern: str) -> str:
+        return datetime.now().strftime(pattern)
+
+    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
+    environment.filters["tojson"] = tojson
+    environment.globals["raise_exception"] = raise_exception
+    environment.globals["strftime_now"] = strftime_now
+    return environment.from_string(template)
+
+
+def read_template(directory: Path) -> str:
+    """The chat template saved beside a tokenizer: `chat_template.jinja`, else the field of `tokenizer_config.json`."""
+    file = directory / "chat_template.jinja"
+    if file.is_file():
+        return file.read_text(encoding="utf-8")
+    config = directory / "tokenizer_config.json"
+    if config.is_file():
+        template = json.loads(config.read_text(encoding="utf-8")).get("chat_template")
+        if isinstance(template, str):
+            return template
+    raise InvalidArtifact(
+        f"{directory} has no chat template: expected chat_template.jinja", mend="train or export it again"
+    )
+
+
+def with_default_system(template: str, system: str) -> str:
+    """A template that opens with `system` when the messages bring no system message of their own.
+
+    This is how a domain's prompt travels inside the adapter: whoever renders the template, renders the prompt.
+    """
+    literal = json.dumps(system, ensure_ascii=False)
+    return (
+        "{%- if messages[0]['role'] != 'system' -%}"
+        f"{{%- set messages = [{{'role': 'system', 'content': {literal}}}] + messages -%}}"
+        "{%- endif -%}\n" + template
+    )

@@ -1,0 +1,180 @@
+"""A model is named by one string everywhere; this file turns that string into what lies behind it, offline first.
+
+smollm2-135m                        alias of the embedded base (a row in ALIASES)
+hf:OWNER/NAME[@REVISION]            a Hub model already in the local cache (`truemark models pull` fetches it)
+runs/math-smollm2                   an artifact (adapter or export), a PEFT adapter, or a HF checkpoint directory
+gguf:FILE                           a GGUF file
+openai:MODEL                        any OpenAI-compatible endpoint (base URL and key from flags or environment)
+t5:OWNER/NAME                       a seq2seq baseline
+rule:NAME                           a trivial baseline
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from truemark import artifacts, embedded
+from truemark.artifacts import Artifact
+from truemark.errors import ModelNotFound, TruemarkError
+
+Kind = Literal["checkpoint", "adapter", "gguf", "lora-gguf", "openai", "t5", "rule"]
+ALIASES = {"smollm2-135m": embedded.SMOLLM2}
+
+
+@dataclass(frozen=True)
+class ModelRef:
+    """A resolved model reference."""
+
+    text: str
+    """The reference as the user wrote it."""
+    kind: Kind
+    target: str = ""
+    """What follows the scheme: Hub name, endpoint model, rule name."""
+    path: Path | None = None
+    """Directory (checkpoint, adapter) or file (gguf, lora-gguf) on this machine."""
+    artifact: Artifact | None = field(default=None, compare=False)
+    embedded: embedded.EmbeddedBase | None = None
+    """Set for an alias of an embedded base; `path` is then None until `local_path()` converts it."""
+
+    @property
+    def label(self) -> str:
+        """Short unique name for tables: the artifact's id, else the reference."""
+        return self.artifact.id if self.artifact else self.text
+
+    def local_path(self) -> Path:
+        """The directory or file that a runtime loads; converts the embedded base on first use.
+
+        Raises ModelNotFound for references that live behind an endpoint.
+        """
+        if self.path is not None:
+            return self.path
+        if self.embedded is not None:
+            return self.embedded.checkpoint()
+        raise ModelNotFound(f"'{self.text}' has no local files")
+
+    def base(self) -> ModelRef:
+        """The base model of an adapter or export, verified against the hash in its manifest."""
+        if self.artifact is None:
+            raise ModelNotFound(f"'{self.text}' is not an artifact with a manifest: its base is unknown")
+        wanted = self.artifact.manifest.base
+        base = resolve(wanted.ref)
+        found = base.weights_sha256()
+        if found != wanted.sha256:
+            raise ModelNotFound(
+                f"the base of {self.label} is {wanted.ref} with weights {wanted.sha256[:12]}, "
+                f"but {wanted.ref} here has {found[:12]}: another revision",
+                mend="train again on this base, or install the revision named in truemark.json",
+            )
+        return base
+
+    def weights_sha256(self) -> str:
+        """Hash that identifies the weights: of the embedded file, the artifact, the GGUF file or the safetensors."""
+        from truemark.files import sha256_file, sha256_json
+
+        if self.embedded is not None:
+            return self.embedded.sha256
+        if self.artifact is not None:
+            return self.artifact.sha
+        path = self.local_path()
+        if path.is_file():
+            return sha256_file(path)
+        return sha256_json({file.name: sha256_file(file) for file in sorted(path.glob("*.safetensors"))})
+
+
+def resolve(ref: str | Path) -> ModelRef:
+    """Resolve a model reference without touching the network.
+
+    Raises ModelNotFound saying where it looked, InvalidArtifact for a broken artifact directory.
+    """
+    text = str(ref).strip()
+    scheme, _, rest = text.partition(":")
+    if text in ALIASES:
+        return ModelRef(text, "checkpoint", embedded=ALIASES[text])
+    if scheme in ("openai", "t5", "rule") and rest:
+        return ModelRef(text, scheme, target=rest)  # type: ignore[arg-type]
+    if scheme == "hf" and rest:
+        return ModelRef(text, "checkpoint", target=rest, path=_hub_snapshot(rest))
+    if scheme == "gguf" and rest:
+        return ModelRef(text, "gguf", path=_existing_gguf(Path(rest).expanduser(), text))
+    path = Path(text).expanduser()
+    if path.is_file() and path.suffix == ".gguf":
+        return ModelRef(text, "gguf", path=_existing_gguf(path, text))
+    if path.is_dir():
+        return _resolve_directory(text, path)
+    import difflib
+
+    close = difflib.get_close_matches(text, ALIASES, n=1, cutoff=0.5)
+    hint = f"; did you mean '{close[0]}'?" if close else ""
+    raise ModelNotFound(
+        f"no model '{text}': not an alias ({', '.join(ALIASES)}), not a path (looked at {path.absolute()}), "
+        f"and no scheme of hf: gguf: openai: t5: rule:{hint}",
+        mend="truemark models",
+    )
+
+
+def _resolve_directory(text: str, path: Path) -> ModelRef:
+    if artifacts.is_artifact(path):
+        artifact = artifacts.open_artifact(path)
+        artifacts.refuse_unsafe_files(path)
+        if artifact.manifest.kind == "adapter":
+            return ModelRef(text, "adapter", path=path, artifact=artifact)
+        if artifact.manifest.format == "lora-gguf":
+            return ModelRef(text, "lora-gguf", path=_one_gguf(path), artifact=artifact)
+        if artifact.manifest.format.startswith("gguf"):
+            return ModelRef(text, "gguf", path=_one_gguf(path), artifact=artifact)
+        return ModelRef(text, "checkpoint", path=path, artifact=artifact)
+    if (path / "adapter_config.json").is_file():
+        artifacts.refuse_unsafe_files(path)
+        return ModelRef(text, "adapter", path=path)
+    if (path / "config.json").is_file():
+        artifacts.refuse_unsafe_files(path)
+        return ModelRef(text, "checkpoint", path=path)
+    raise ModelNotFound(f"{path} is not a model: expected truemark.json, adapter_config.json or config.json in it")
+
+
+def _existing_gguf(path: Path, text: str) -> Path:
+    if not path.is_file():
+        raise ModelNotFound(f"no GGUF file at {path.absolute()} (from '{text}')")
+    with path.open("rb") as stream:
+        magic = stream.read(4)
+    if magic != b"GGUF":
+        raise ModelNotFound(f"{path} is not a GGUF file: it starts with {magic!r}, expected b'GGUF'")
+    return path
+
+
+def _one_gguf(path: Path) -> Path:
+    files = sorted(path.glob("*.gguf"))
+    if len(files) != 1:
+        raise ModelNotFound(f"expected one .gguf file in {path}, found {len(files)}")
+    return files[0]
+
+
+def _hub_snapshot(target: str) -> Path:
+    name, _, revision = target.partition("@")
+    try:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    except ImportError:
+        from truemark.errors import MissingDependency
+
+        raise MissingDependency.extra("huggingface_hub", "train") from None
+    try:
+        return Path(snapshot_download(name, revision=revision or None, local_files_only=True))
+    except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError) as error:
+        raise ModelNotFound(
+            f"hf:{target} is not in the local Hub cache ({type(error).__name__})",
+            mend=f"truemark models pull hf:{target}",
+        ) from None
+
+
+def describe_base(ref: ModelRef) -> artifacts.Base:
+    """The manifest entry for a base model."""
+    if ref.embedded is not None:
+        return artifacts.Base(
+            ref=ref.text, sha256=ref.embedded.sha256, licence=ref.embedded.licence, access=ref.embedded.access
+        )
+    if ref.kind != "checkpoint":
+        raise TruemarkError(f"'{ref.text}' cannot be a base: expected a checkpoint, found {ref.kind}")
+    return artifacts.Base(ref=ref.text, sha256=ref.weights_sha256())

@@ -1,0 +1,23 @@
+"""Where things lie on this machine, and how many threads to use. Read from the environment, never from a global."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def cache_dir() -> Path:
+    """Directory for what can be made again: converted bases, built wheels. `TRUEMARK_CACHE` overrides it."""
+    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "truemark"
+    return Path(os.environ.get("TRUEMARK_CACHE") or default)
+
+
+def threads() -> int:
+    """Compute threads for an engine: `TRUEMARK_THREADS`, else the cores this process may use."""
+    wanted = os.environ.get("TRUEMARK_THREADS", "")
+    return int(wanted) if wanted.isdigit() and int(wanted) > 0 else len(os.sched_getaffinity(0))
+
+
+def server_url() -> str:
+    """Base URL of the gateway that `ask` and the demos talk to (`TRUEMARK_URL`), with the `/v1` suffix."""
+    return os.environ.get("TRUEMARK_URL", "http://127.0.0.1:8017/v1")
