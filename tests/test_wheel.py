@@ -29,10 +29,7 @@ def test_the_wheel_works_outside_the_checkout(tmp_path: Path) -> None:
     )
     clean = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
 
-    code = (
-        "import importlib; [importlib.import_module(room) for room in %r]; import domains; print(domains.__file__)"
-        % (ROOMS,)
-    )
+    code = f"import importlib, domains; [importlib.import_module(room) for room in {ROOMS}]; print(domains.__file__)"
     run = subprocess.run([python, "-c", code], cwd=tmp_path, env=clean, check=True, capture_output=True, text=True)
     assert str(tmp_path) in run.stdout
 
