@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from truemark.artifacts import refuse_unsafe_files
+from truemark.console import say
 from truemark.errors import InvalidArtifact
 from truemark.files import publish_directory, sha256_file, sha256_json
 from truemark.models import ModelRef
@@ -25,7 +26,17 @@ def convert_lora(adapter: Path, base: Path, out: Path) -> None:
     """
     refuse_unsafe_files(adapter)
     script = converter("convert_lora_to_gguf.py")
-    command = [sys.executable, str(script), "--base", str(base), "--outfile", str(out), "--outtype", "f16", str(adapter)]
+    command = [
+        sys.executable,
+        str(script),
+        "--base",
+        str(base),
+        "--outfile",
+        str(out),
+        "--outtype",
+        "f16",
+        str(adapter),
+    ]
     run = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
     if run.returncode or not out.is_file():
         words = " / ".join((run.stderr.strip() or run.stdout.strip()).splitlines()[-3:])
@@ -43,6 +54,7 @@ def lora_gguf(model: ModelRef, base: ModelRef) -> Path:
     out = cache_dir() / "lora-gguf" / key[:16]
     if not (out / FILE).is_file():
         checkpoint = base.local_path()
+        say(f"converting {adapter} to GGUF (once, some seconds)")
         with publish_directory(out) as tmp:
             convert_lora(adapter, checkpoint, tmp / FILE)
     return out / FILE
