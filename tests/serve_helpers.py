@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from truemark import artifacts, embedded
 from truemark.chat import with_default_system
@@ -123,3 +125,13 @@ def runs(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+@functools.cache
+def tiny_models(factory: pytest.TempPathFactory) -> Path:
+    """A directory with `base.gguf` and the exports `one` and `two` on it, made once per test process."""
+    home = factory.mktemp("tiny")
+    base = tiny_base(home / "base.gguf")
+    for seed, name in enumerate(("one", "two")):
+        tiny_export(home / name, base, seed)
+    return home
