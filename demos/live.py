@@ -1,6 +1,7 @@
 """Several models answering one question at once, each answer checked as soon as it is whole.
 
-async for panels in ask(server, domain, question, panels, turn.ended):
+turn = Turn(server, domain, panels)
+async for _ in turn.run("Solve for x: 3x + 7 = 22"):
     ...                       # the same Panel objects, a little fuller each time
 """
 
@@ -13,29 +14,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from demos.client import Server
-from domains.base import Domain, Solution, Verdict
+from domains.base import Domain, Example, Solution, Verdict
 from truemark.errors import TruemarkError
 
 FRAME = 0.06
 """Seconds between two updates of the page, however fast the tokens come."""
 State = Literal["empty", "asking", "writing", "checking", "done", "stopped", "failed"]
-
-
-class Turn:
-    """One question being answered in one browser tab, until it is stopped or the next one takes its place."""
-
-    def __init__(self) -> None:
-        self.ended = asyncio.Event()
-        self.replaced = False
-
-    def stop(self) -> None:
-        """End it and show how far it came."""
-        self.ended.set()
-
-    def replace(self) -> None:
-        """End it without another word: the page belongs to the next question."""
-        self.replaced = True
-        self.ended.set()
 
 
 @dataclass
@@ -70,73 +54,78 @@ class Panel:
         self.state, self.error, self.mend = "failed", error.message, error.mend or ""
 
 
-async def ask(
-    server: Server, domain: Domain, question: str, panels: Sequence[Panel], stop: asyncio.Event
-) -> AsyncIterator[None]:
-    """Fill `panels`, yielding whenever there is something new to show, until all are done or `stop` is set.
+class Turn:
+    """One question being answered in one browser tab, until it is stopped or the next one takes its place."""
 
-    Errors end up in the panel they belong to. Leaving the iterator ends the requests.
-    """
-    news = asyncio.Event()
-    for panel in panels:
-        panel.state = "asking"
-    solving = asyncio.create_task(asyncio.to_thread(domain.solve, question))
-    answering = [asyncio.create_task(_answer(server, domain, question, panel, solving, news)) for panel in panels]
-    stopping = asyncio.create_task(_stop(stop, panels, answering, news))
-    try:
-        while any(panel.running for panel in panels):
-            await news.wait()
-            news.clear()
-            yield
-            await asyncio.sleep(FRAME)
-        yield
-    finally:
-        for task in (*answering, stopping):
-            task.cancel()
-        await asyncio.gather(*answering, stopping, solving, return_exceptions=True)
+    def __init__(self, server: Server, domain: Domain, panels: Sequence[Panel]) -> None:
+        self.server = server
+        self.domain = domain
+        self.panels = panels
+        self.replaced = False
+        self._stopped = asyncio.Event()
+        self._news = asyncio.Event()
 
+    def stop(self) -> None:
+        """End it and show how far it came."""
+        self._stopped.set()
+        self._news.set()
 
-async def _answer(
-    server: Server,
-    domain: Domain,
-    question: str,
-    panel: Panel,
-    solving: asyncio.Task[Solution | None],
-    news: asyncio.Event,
-) -> None:
-    began = time.monotonic()
-    try:
-        async for piece in server.stream(panel.model, domain.messages(question)):
-            panel.state = "writing"
-            panel.text += piece
-            panel.seconds = time.monotonic() - began
-            news.set()
-        panel.state = "checking"
-        news.set()
-        panel.expected = await asyncio.shield(solving)
-        panel.verdict = await judge(domain, question, panel.text, panel.expected)
-        panel.state = "done"
-    except TruemarkError as error:
-        panel.fail(error)
-    finally:
-        news.set()
+    def replace(self) -> None:
+        """End it without another word: the page belongs to the next question."""
+        self.replaced = True
+        self.stop()
 
+    async def run(self, question: str) -> AsyncIterator[None]:
+        """Fill the panels, yielding whenever there is something new to show, until all are done or it is stopped.
 
-async def judge(domain: Domain, question: str, answer: str, expected: Solution | None) -> Verdict | None:
-    """The domain's verdict of `answer` against the solver's own, or None where there is none to compare with."""
-    if expected is None:
-        return None
-    messages = domain.messages(question)
-    example = {"id": "demo", "messages": messages, "reference": expected.reference, "meta": {}}
-    return await asyncio.to_thread(domain.check, answer, example)  # type: ignore[arg-type]
+        Errors end up in the panel they belong to. Leaving the iterator ends the requests.
+        """
+        for panel in self.panels:
+            panel.state = "asking"
+        solving = asyncio.create_task(asyncio.to_thread(self.domain.solve, question))
+        answering = [asyncio.create_task(self._answer(panel, question, solving)) for panel in self.panels]
+        try:
+            while not all(task.done() for task in answering) and not self._stopped.is_set():
+                await self._news.wait()
+                self._news.clear()
+                yield
+                await asyncio.sleep(FRAME)
+        finally:
+            for task in answering:
+                task.cancel()
+            ends = await asyncio.gather(*answering, return_exceptions=True)
+            for panel, end in zip(self.panels, ends, strict=True):
+                if isinstance(end, Exception):  # a fault of ours, shown rather than waited for
+                    panel.fail(TruemarkError(f"The demo itself failed: {type(end).__name__}: {end}"))
+                elif panel.running:
+                    panel.state = "stopped"
 
+    async def _answer(self, panel: Panel, question: str, solving: asyncio.Task[Solution | None]) -> None:
+        began = time.monotonic()
+        try:
+            async for piece in self.server.stream(panel.model, self.domain.messages(question)):
+                panel.state = "writing"
+                panel.text += piece
+                panel.seconds = time.monotonic() - began
+                self._news.set()
+            panel.state = "checking"
+            self._news.set()
+            panel.expected = await asyncio.shield(solving)
+            panel.verdict = await self._judge(question, panel)
+            panel.state = "done"
+        except TruemarkError as error:
+            panel.fail(error)
+        finally:
+            self._news.set()
 
-async def _stop(
-    stop: asyncio.Event, panels: Sequence[Panel], answering: Sequence[asyncio.Task[None]], news: asyncio.Event
-) -> None:
-    await stop.wait()
-    for panel, task in zip(panels, answering, strict=True):
-        task.cancel()
-        if panel.running:
-            panel.state = "stopped"
-    news.set()
+    async def _judge(self, question: str, panel: Panel) -> Verdict | None:
+        """The domain's verdict against the solver's own answer; None where there is none to compare with."""
+        if panel.expected is None:
+            return None
+        example: Example = {
+            "id": "demo",
+            "messages": self.domain.messages(question),
+            "reference": panel.expected.reference,
+            "meta": {},
+        }
+        return await asyncio.to_thread(self.domain.check, panel.text, example)

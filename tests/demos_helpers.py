@@ -11,13 +11,13 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 import pytest
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page, Route
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
@@ -70,6 +70,8 @@ def speaking(**how: Any) -> Iterator[Speaker]:
         speaker.asked.append(body)
         if speaker.status != 200:
             return JSONResponse({"error": {"message": "no", "type": "test"}}, status_code=speaker.status)
+        if body["model"] not in speaker.says:
+            return JSONResponse({"error": {"message": "no such model", "type": "test"}}, status_code=404)
         return StreamingResponse(stream(body["model"]), media_type="text/event-stream")
 
     async def stream(model: str) -> AsyncIterator[str]:
@@ -128,10 +130,21 @@ def chromium() -> str:
 
 
 @contextlib.contextmanager
-def browsing(address: str, *, width: int = 1440, height: int = 1000, dark: bool = False) -> Iterator[Page]:
-    """`address` open in headless Chromium. What it asks of any other machine is refused, and fails the test at the end."""
-    from playwright.sync_api import Route, sync_playwright
+def browser() -> Iterator[Browser]:
+    """Headless Chromium."""
+    from playwright.sync_api import sync_playwright
 
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=chromium(), args=list(FLAGS))
+        try:
+            yield running
+        finally:
+            running.close()
+
+
+@contextlib.contextmanager
+def tab(browser: Browser, address: str, *, width: int = 1440, height: int = 900, dark: bool = False) -> Iterator[Page]:
+    """`address` open in a fresh profile. What it asks of any other machine is refused, and fails the test at the end."""
     outside: list[str] = []
 
     def guard(route: Route) -> None:
@@ -141,19 +154,16 @@ def browsing(address: str, *, width: int = 1440, height: int = 1000, dark: bool 
             outside.append(route.request.url)
             route.abort()
 
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=list(FLAGS))
-        try:
-            context = browser.new_context(
-                viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light"
-            )
-            context.route("**/*", guard)
-            page = context.new_page()
-            page.goto(address)
-            page.wait_for_selector("#question textarea")
-            yield page
-        finally:
-            browser.close()
+    scheme: Literal["dark", "light"] = "dark" if dark else "light"
+    context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
+    try:
+        context.route("**/*", guard)
+        page = context.new_page()
+        page.goto(address)
+        page.wait_for_selector("#question textarea")
+        yield page
+    finally:
+        context.close()
     assert outside == [], f"the page reached outside this machine: {outside}"
 
 

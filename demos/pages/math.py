@@ -4,7 +4,7 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
-from demos import live, render
+from demos import render
 from demos.client import Server
 from demos.live import Panel, Turn
 from domains import get
@@ -48,8 +48,8 @@ def page(server: Server) -> None:
     async def ask(text: str, before: Turn | None) -> AsyncIterator[dict[Any, Any]]:
         if before is not None:
             before.replace()
-        turn = Turn()
         panels = _panels()
+        turn = Turn(server, domain, panels)
 
         def show(*, running: bool) -> dict[Any, Any]:
             shown: dict[Any, Any] = {where: _card(panel) for where, panel in zip(cards, panels, strict=True)}
@@ -61,7 +61,7 @@ def page(server: Server) -> None:
         try:
             asked = _checked(text)
             panels[0].model = _adapter(await server.models())
-            async for _ in live.ask(server, domain, asked, panels, turn.ended):
+            async for _ in turn.run(asked):
                 if not turn.replaced:
                     yield show(running=True)
         except EngineError as error:
