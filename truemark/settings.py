@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+SERVE_PORT = 8017
+"""The gateway's default port, on loopback."""
+
 
 def cache_dir() -> Path:
     """Directory for what can be made again: converted bases, built wheels. `TRUEMARK_CACHE` overrides it."""
@@ -20,4 +23,4 @@ def threads() -> int:
 
 def server_url() -> str:
     """Base URL of the gateway that `ask` and the demos talk to (`TRUEMARK_URL`), with the `/v1` suffix."""
-    return os.environ.get("TRUEMARK_URL", "http://127.0.0.1:8017/v1")
+    return os.environ.get("TRUEMARK_URL", f"http://127.0.0.1:{SERVE_PORT}/v1")
