@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import shutil
 import socket
 import threading
 import time
@@ -16,10 +15,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from truemark import system
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Route
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
     "--headless",
     "--no-sandbox",
@@ -93,7 +93,16 @@ def speaking(**how: Any) -> Iterator[Speaker]:
         yield event({}, "stop")
         yield "data: [DONE]\n\n"
 
-    app = Starlette(routes=[Route("/v1/models", models), Route("/v1/chat/completions", complete, methods=["POST"])])
+    async def health(request: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    app = Starlette(
+        routes=[
+            Route("/health", health),
+            Route("/v1/models", models),
+            Route("/v1/chat/completions", complete, methods=["POST"]),
+        ]
+    )
     port = free_port()
     server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error", lifespan="off"))
     thread = threading.Thread(target=server.run, daemon=True)
@@ -123,9 +132,11 @@ def demo(url: str, *domains: str) -> Iterator[str]:
 
 def chromium() -> str:
     """Path of a Chromium. The test fails, not skips, without one: the demos are proved in a browser or not at all."""
-    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    found = system.chromium()
     if found is None:
-        pytest.fail(f"no browser: looked for {', '.join(BROWSERS)} on the PATH\n  → apt-get install chromium")
+        pytest.fail(
+            f"no browser: looked for {', '.join(system.CHROMIUM_NAMES)} on the PATH\n  → apt-get install chromium"
+        )
     return found
 
 

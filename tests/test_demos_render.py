@@ -29,11 +29,16 @@ class Tags(HTMLParser):
         self.text += data
 
 
-@given(st.text() | st.sampled_from(["<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "</div><a href='javascript:1'>"]))
+@given(
+    st.text()
+    | st.sampled_from(["<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "</div><a href='javascript:1'>"])
+)
 def test_no_text_becomes_markup(hostile: str) -> None:
     assert Tags(render.text(hostile)).tags == []
     around = Tags(render.panel(Panel("adapter", "Adapter", "SymPy"), "")).tags
-    shown = Panel("adapter", hostile, hostile, model=hostile, state="done", text=hostile, expected=Solution(hostile, hostile))
+    shown = Panel(
+        "adapter", hostile, hostile, model=hostile, state="done", text=hostile, expected=Solution(hostile, hostile)
+    )
     shown.verdict = Verdict(0.0, False, hostile, {"message": hostile})
     assert set(Tags(render.panel(shown, hostile)).tags) <= {*around, "div", "strong"}
 
