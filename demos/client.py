@@ -5,76 +5,73 @@ Every failure becomes an EngineError in words, with what to do: a person reads i
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from truemark.errors import EngineError
 
 if TYPE_CHECKING:
-    from openai import APIStatusError, AsyncOpenAI
+    from openai import APIStatusError
 
 MAX_TOKENS = 384
-"""Longest answer asked for; a worked solution takes about 150."""
+"""Longest answer asked for; a worked solution takes about 150, and an untrained base rambles."""
 MAX_CHARACTERS = 8_000
 """Longest answer shown, whatever the server sends."""
 TIMEOUT = 120.0
 """Seconds without a byte from the server."""
 
 
-@dataclass(frozen=True)
 class Server:
-    """An OpenAI-compatible endpoint."""
+    """An OpenAI-compatible endpoint. One object belongs to one event loop."""
 
-    url: str
-    """Base URL with the `/v1` suffix."""
+    def __init__(self, url: str) -> None:
+        import openai
+
+        self.url = url
+        """Base URL with the `/v1` suffix."""
+        # Without retries: a person sees at once that the server is busy, and asks again.
+        key = os.environ.get("TRUEMARK_API_KEY") or "none"
+        self._client = openai.AsyncOpenAI(base_url=url, api_key=key, timeout=TIMEOUT, max_retries=0)
 
     async def models(self) -> list[str]:
         """The ids of the models that it serves. Raises EngineError."""
         import openai
 
         try:
-            async with self._client() as client:
-                return [model.id async for model in client.models.list()]
+            return [model.id async for model in self._client.models.list()]
         except openai.OpenAIError as error:
             raise self._in_words(error) from None
 
-    async def stream(self, model: str, messages: Sequence[Mapping[str, str]]) -> AsyncIterator[str]:
-        """Greedy answer to `messages`, piece by piece. Raises EngineError, also when the answer stops half-way."""
+    async def stream(self, model: str, messages: Sequence[Mapping[str, str]]) -> AsyncIterator[tuple[str, bool]]:
+        """Greedy answer to `messages`: pieces of text, each with whether the answer was cut off after it.
+
+        Raises EngineError, also when the answer stops half-way.
+        """
         import openai
 
         shown = 0
         finished = None
         request: dict[str, Any] = {"model": model, "messages": list(messages), "stream": True}
         try:
-            async with self._client() as client:
-                answer = await client.chat.completions.create(**request, temperature=0, max_tokens=MAX_TOKENS)
-                async with answer:
-                    async for chunk in answer:
-                        for choice in chunk.choices[:1]:
-                            finished = choice.finish_reason or finished
-                            piece = (choice.delta.content or "")[: MAX_CHARACTERS - shown]
-                            shown += len(piece)
-                            if piece:
-                                yield piece
-                        if shown >= MAX_CHARACTERS:
-                            finished = "length"
-                            break
+            answer = await self._client.chat.completions.create(**request, temperature=0, max_tokens=MAX_TOKENS)
+            async with answer:
+                async for chunk in answer:
+                    for choice in chunk.choices[:1]:
+                        finished = choice.finish_reason or finished
+                        piece = (choice.delta.content or "")[: MAX_CHARACTERS - shown]
+                        shown += len(piece)
+                        if piece:
+                            yield piece, False
+                    if shown >= MAX_CHARACTERS:
+                        finished = "length"
+                        break
         except openai.OpenAIError as error:
             raise self._in_words(error, begun=shown > 0, model=model) from None
         if finished is None:
             raise EngineError("The answer broke off half-way: the server closed the stream.", mend="Ask again.")
         if finished == "length":
-            yield f"\n… (cut off: the answer is longer than {MAX_TOKENS} tokens)"
-
-    def _client(self) -> AsyncOpenAI:
-        import os
-
-        import openai
-
-        # Without retries: a person sees at once that the server is busy, and asks again.
-        key = os.environ.get("TRUEMARK_API_KEY") or "none"
-        return openai.AsyncOpenAI(base_url=self.url, api_key=key, timeout=TIMEOUT, max_retries=0)
+            yield "", True
 
     def _in_words(self, error: Exception, *, begun: bool = False, model: str = "") -> EngineError:
         import openai

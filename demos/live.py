@@ -35,6 +35,8 @@ class Panel:
     state: State = "empty"
     text: str = ""
     """As far as the model has come. Untrusted."""
+    cut: bool = False
+    """The answer reached the limit of its length."""
     error: str = ""
     mend: str = ""
     """After `failed`: what happened, and what to do."""
@@ -103,9 +105,10 @@ class Turn:
     async def _answer(self, panel: Panel, question: str, solving: asyncio.Task[Solution | None]) -> None:
         began = time.monotonic()
         try:
-            async for piece in self.server.stream(panel.model, self.domain.messages(question)):
+            async for piece, cut in self.server.stream(panel.model, self.domain.messages(question)):
                 panel.state = "writing"
                 panel.text += piece
+                panel.cut = cut
                 panel.seconds = time.monotonic() - began
                 self._news.set()
             panel.state = "checking"

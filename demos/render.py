@@ -32,7 +32,8 @@ def panel(shown: Panel, hint: str) -> str:
         body = f'<p class="tm-hint">{text(hint)}</p>'
     else:
         caret = '<span class="tm-caret" aria-hidden="true"></span>' if live else ""
-        body = f'<div class="tm-answer" aria-busy="{str(live).lower()}">{answer(shown.text)}{caret}</div>'
+        words = f'<div class="tm-words" aria-busy="{str(live).lower()}">{answer(shown.text)}{caret}</div>'
+        body = f'<div class="tm-answer{" tm-live" if live else ""}" tabindex="0">{words}</div>'
     return (
         f'<section class="tm-card tm-{shown.role}" aria-label="{text(shown.title)}">'
         f'<header><h2>{text(shown.title)}</h2><code>{text(shown.model)}</code><span class="tm-time">{_time(shown)}</span></header>'
@@ -53,7 +54,7 @@ def solution(found: Solution | None, solver: str) -> str:
     """The solver's own worked answer, folded away."""
     if found is None:
         return ""
-    return f'<details class="tm-solution"><summary>{text(solver)}’s own solution</summary><div class="tm-answer">{answer(found.text)}</div></details>'
+    return f'<details class="tm-solution"><summary>{text(solver)}’s own solution</summary><div class="tm-words">{answer(found.text)}</div></details>'
 
 
 def badge(verdict: Verdict | None, expected: Solution | None, solver: str) -> str:
@@ -91,7 +92,7 @@ def _time(shown: Panel) -> str:
         case "writing":
             return "writing …"
         case "checking" | "done" | "stopped":
-            return f"{shown.seconds:.1f} s"
+            return f"{shown.seconds:.1f} s" + (", cut off" if shown.cut else "")
     return ""
 
 

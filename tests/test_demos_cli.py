@@ -15,7 +15,7 @@ import pytest
 
 from demos import backend
 from tests.conftest import ROOT, truemark
-from tests.demos_helpers import free_port, speaking, wait_until
+from tests.demos_helpers import answers, free_port, speaking, wait_until
 from truemark import artifacts, background
 from truemark.errors import EngineError, ModelNotFound
 
@@ -97,10 +97,3 @@ def test_runs_until_it_is_told_to_end(tmp_path: Path) -> None:
     assert "Traceback" not in said
     assert "<title>" in page or "gradio" in page
     assert list(tmp_path.iterdir()) == []  # nothing left where the user stands
-
-
-def answers(address: str) -> bool:
-    try:
-        return httpx.get(address, timeout=2).status_code == 200
-    except httpx.HTTPError:
-        return False

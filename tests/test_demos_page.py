@@ -82,7 +82,7 @@ def test_answer_verdict_and_the_base_beside_it(page: Page, speaker: Speaker) -> 
     assert base["x"] > adapter["x"] + adapter["width"]
     page.wait_for_selector("#stop:disabled")
     page.click(".tm-solution summary")
-    assert "x = 5" in page.inner_text(".tm-solution .tm-answer")
+    assert "x = 5" in page.inner_text(".tm-solution .tm-words")
 
 
 def test_an_example_is_one_click(page: Page) -> None:

@@ -28,7 +28,7 @@ def page(server: Server) -> None:
     with gr.Row(elem_classes="tm-ask"):
         question = gr.Textbox(
             label="Question",
-            placeholder=card.examples[0],
+            placeholder="Type a question, or click one below",
             lines=1,
             max_lines=4,
             max_length=MAX_QUESTION,
@@ -41,8 +41,12 @@ def page(server: Server) -> None:
     with gr.Row(elem_classes="tm-examples"):
         examples = [gr.Button(example, size="sm", min_width=0) for example in card.examples]
     with gr.Row(elem_classes="tm-answers"):
-        cards = [gr.HTML(_card(panel), apply_default_css=False, min_width=320) for panel in _panels()]
-    solution = gr.HTML("", apply_default_css=False)
+        adapter, base = (_card(panel) for panel in _panels())
+        with gr.Column():
+            cards = [gr.HTML(adapter, apply_default_css=False)]
+            solution = gr.HTML("", apply_default_css=False)
+        with gr.Column():
+            cards.append(gr.HTML(base, apply_default_css=False))
     current = gr.State()
 
     async def ask(text: str, before: Turn | None) -> AsyncIterator[dict[Any, Any]]:
