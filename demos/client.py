@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from truemark.errors import EngineError
@@ -22,6 +23,26 @@ TIMEOUT = 120.0
 """Seconds without a byte from the server."""
 
 
+@dataclass(frozen=True)
+class Model:
+    """A row of `/v1/models`. Other servers than `truemark serve` tell the name alone."""
+
+    name: str
+    artifact: str = ""
+    """`name@sha12` of what is loaded."""
+    domain: str = ""
+    """What an adapter was trained for."""
+    base: str = ""
+    """The name of an adapter's base at the same server."""
+
+    @classmethod
+    def read(cls, row: dict[str, Any]) -> Model:
+        """From the JSON row, with `truemark serve`'s own field where there is one."""
+        told = row.get("truemark")
+        about = told if isinstance(told, dict) else {}
+        return cls(str(row.get("id", "")), *(str(about.get(key) or "") for key in ("artifact", "domain", "base")))
+
+
 class Server:
     """An OpenAI-compatible endpoint. One object belongs to one event loop."""
 
@@ -34,12 +55,12 @@ class Server:
         key = os.environ.get("TRUEMARK_API_KEY") or "none"
         self._client = openai.AsyncOpenAI(base_url=url, api_key=key, timeout=TIMEOUT, max_retries=0)
 
-    async def models(self) -> list[str]:
-        """The ids of the models that it serves. Raises EngineError."""
+    async def models(self) -> list[Model]:
+        """What it serves. Raises EngineError."""
         import openai
 
         try:
-            return [model.id async for model in self._client.models.list()]
+            return [Model.read(row.to_dict()) async for row in self._client.models.list()]
         except openai.OpenAIError as error:
             raise self._in_words(error) from None
 
@@ -100,7 +121,7 @@ def _status_in_words(error: APIStatusError, model: str) -> EngineError:
     status = error.status_code
     if status in (429, 503):
         return EngineError(
-            "The server is busy: too many people are asking at once.", mend="Ask again in a few seconds."
+            f"The server is busy or just starting: {_message(error)}", mend="Ask again in a few seconds."
         )
     if status == 404 and model:
         return EngineError(

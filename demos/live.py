@@ -32,6 +32,8 @@ class Panel:
     """Who checks, as a person would say it: `SymPy`."""
     model: str = ""
     """Its name at the server."""
+    artifact: str = ""
+    """`name@sha12` of what answers, where the server tells."""
     state: State = "empty"
     text: str = ""
     """As far as the model has come. Untrusted."""
@@ -113,22 +115,19 @@ class Turn:
                 self._news.set()
             panel.state = "checking"
             self._news.set()
-            panel.expected = await asyncio.shield(solving)
-            panel.verdict = await self._judge(question, panel)
+            expected = await asyncio.shield(solving)
+            panel.verdict = await self._judge(question, panel.text, expected)
+            panel.expected = expected
             panel.state = "done"
         except TruemarkError as error:
             panel.fail(error)
         finally:
             self._news.set()
 
-    async def _judge(self, question: str, panel: Panel) -> Verdict | None:
+    async def _judge(self, question: str, answer: str, expected: Solution | None) -> Verdict | None:
         """The domain's verdict against the solver's own answer; None where there is none to compare with."""
-        if panel.expected is None:
+        if expected is None:
             return None
-        example: Example = {
-            "id": "demo",
-            "messages": self.domain.messages(question),
-            "reference": panel.expected.reference,
-            "meta": {},
-        }
-        return await asyncio.to_thread(self.domain.check, panel.text, example)
+        messages = self.domain.messages(question)
+        example: Example = {"id": "demo", "messages": messages, "reference": expected.reference, "meta": {}}
+        return await asyncio.to_thread(self.domain.check, answer, example)

@@ -36,7 +36,7 @@ def panel(shown: Panel, hint: str) -> str:
         body = f'<div class="tm-answer{" tm-live" if live else ""}" tabindex="0">{words}</div>'
     return (
         f'<section class="tm-card tm-{shown.role}" aria-label="{text(shown.title)}">'
-        f'<header><h2>{text(shown.title)}</h2><code>{text(shown.model)}</code><span class="tm-time">{_time(shown)}</span></header>'
+        f'<header><h2>{text(shown.title)}</h2><code>{text(shown.artifact or shown.model)}</code><span class="tm-time">{_time(shown)}</span></header>'
         f"{body}<footer role='status'>{_footer(shown)}</footer></section>"
     )
 

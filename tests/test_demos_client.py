@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from demos.client import MAX_CHARACTERS, Server
+from demos.client import MAX_CHARACTERS, Model, Server
 from tests.demos_helpers import free_port, speaking
 from truemark.errors import EngineError
 
@@ -32,10 +32,17 @@ def ask(server: Server, model: str = "math") -> tuple[str, bool, EngineError | N
 def test_streams_the_answer_and_asks_greedily() -> None:
     with speaking(says={"math": "3x = 15\nAnswer: x = 5"}) as speaker:
         text, cut, error = ask(Server(speaker.url))
-        assert asyncio.run(Server(speaker.url).models()) == ["math"]
+        assert asyncio.run(Server(speaker.url).models()) == [Model("math")]
     assert (text, cut, error) == ("3x = 15\nAnswer: x = 5", False, None)
     assert speaker.asked[0]["messages"] == QUESTION
     assert speaker.asked[0]["temperature"] == 0
+
+
+def test_what_truemark_serve_tells_of_its_models() -> None:
+    row = {"id": "m", "truemark": {"artifact": "m@0123456789ab", "domain": "math", "base": "b"}}
+    assert Model.read(row) == Model("m", artifact="m@0123456789ab", domain="math", base="b")
+    assert Model.read({"id": "b", "truemark": {"artifact": "b", "domain": None, "base": None}}) == Model("b", "b")
+    assert Model.read({"id": "x", "truemark": "junk"}) == Model("x")
 
 
 def test_server_down_says_how_to_start_it() -> None:

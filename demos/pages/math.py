@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from demos import render
-from demos.client import Server
+from demos.client import Model, Server
 from demos.live import Panel, Turn
 from domains import get
 from truemark.errors import EngineError
@@ -57,14 +57,15 @@ def page(server: Server) -> None:
 
         def show(*, running: bool) -> dict[Any, Any]:
             shown: dict[Any, Any] = {where: _card(panel) for where, panel in zip(cards, panels, strict=True)}
-            shown[solution] = render.solution(panels[0].expected, SOLVER) if not running else ""
+            shown[solution] = render.solution(panels[0].expected, SOLVER)
             shown[halt] = gr.update(interactive=running)
             return shown
 
         yield {current: turn, **show(running=True)}
         try:
             asked = _checked(text)
-            panels[0].model = _adapter(await server.models())
+            for panel, model in zip(panels, _models(await server.models()), strict=True):
+                panel.model, panel.artifact = model.name, model.artifact
             async for _ in turn.run(asked):
                 if not turn.replaced:
                     yield show(running=True)
@@ -115,12 +116,16 @@ def _checked(question: str) -> str:
     return asked
 
 
-def _adapter(models: list[str]) -> str:
-    """The server's model for this domain: `math`, else the first named `math-…`."""
-    named = [name for name in models if name == DOMAIN] + [name for name in models if name.startswith(f"{DOMAIN}-")]
-    if not named:
+def _models(served: list[Model]) -> tuple[Model, Model]:
+    """The server's adapter for this domain (the one named like it, else the first trained for it) and its base."""
+    fitting = [model for model in served if model.name == DOMAIN] + [
+        model for model in served if model.domain == DOMAIN
+    ]
+    if not fitting:
+        names = ", ".join(model.name for model in served)
         raise EngineError(
-            f"The server has no {DOMAIN} adapter; it serves: {', '.join(models) or 'nothing'}.",
-            mend=f"truemark serve --adapter {DOMAIN}=runs/{DOMAIN}-{BASE}",
+            f"The server has no {DOMAIN} adapter; it serves: {names or 'nothing'}.",
+            mend=f"truemark serve --adapter {DOMAIN}=PATH",
         )
-    return named[0]
+    wanted = fitting[0].base or BASE
+    return fitting[0], next((model for model in served if model.name == wanted), Model(wanted))
