@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from urllib.parse import urlsplit
 
-from truemark import artifacts, background
+from truemark import background
 from truemark.console import say
-from truemark.errors import EngineError, InvalidArtifact, ModelNotFound
-
-SHELVES = (Path("runs"), Path("adapters"))
-"""Where adapters lie, relative to the working directory."""
+from truemark.errors import EngineError
+from truemark.shelf import newest_adapter
 
 
 @contextlib.contextmanager
@@ -35,20 +32,3 @@ def running(url: str, domains: Sequence[str], *, start: bool) -> Iterator[None]:
     say(f"no server at {url}; starting one: truemark {' '.join(arguments)}")
     with background.server(arguments, health):
         yield
-
-
-def newest_adapter(domain: str) -> Path:
-    """The adapter artifact of `domain` made last, below ./runs or ./adapters. Raises ModelNotFound."""
-    found = []
-    for shelf in SHELVES:
-        for manifest in sorted(shelf.glob(f"*/{artifacts.MANIFEST}")):
-            try:
-                artifact = artifacts.open_artifact(manifest.parent, verify=False)  # the server hashes it
-            except InvalidArtifact:
-                continue
-            if artifact.manifest.kind == "adapter" and artifact.manifest.domain == domain:
-                found.append((artifact.manifest.created, str(artifact.path)))
-    if not found:
-        looked = " and ".join(str(shelf.absolute()) for shelf in SHELVES)
-        raise ModelNotFound(f"no {domain} adapter to show: looked in {looked}", mend=f"truemark train {domain}")
-    return Path(max(found)[1])

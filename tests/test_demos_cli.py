@@ -13,10 +13,9 @@ from typing import Any
 import httpx
 import pytest
 
-from demos import backend
 from tests.conftest import ROOT, truemark
 from tests.demos_helpers import answers, free_port, speaking, wait_until
-from truemark import artifacts, background
+from truemark import artifacts, background, shelf
 from truemark.errors import EngineError, ModelNotFound
 
 
@@ -33,7 +32,7 @@ def make(path: Path, **fields: Any) -> None:
 def test_the_newest_adapter_of_the_domain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ModelNotFound, match="no math adapter") as caught:
-        backend.newest_adapter("math")
+        shelf.newest_adapter("math")
     assert caught.value.mend == "truemark train math"
     make(tmp_path / "runs" / "old", created="2026-01-01T00:00:00+00:00")
     make(tmp_path / "adapters" / "new", created="2026-01-03T00:00:00+00:00")
@@ -41,7 +40,7 @@ def test_the_newest_adapter_of_the_domain(tmp_path: Path, monkeypatch: pytest.Mo
     make(tmp_path / "runs" / "old.fp16", created="2026-01-09T00:00:00+00:00", kind="export", format="fp16")
     make(tmp_path / "runs" / "half", created="2026-01-09T00:00:00+00:00")
     (tmp_path / "runs" / "half" / artifacts.MANIFEST).write_text('{"kind": "adap')
-    assert backend.newest_adapter("math") == Path("adapters/new")
+    assert shelf.newest_adapter("math") == Path("adapters/new")
 
 
 def test_a_mistake_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
