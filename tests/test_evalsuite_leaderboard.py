@@ -91,7 +91,7 @@ def test_html_is_whole_and_fetches_nothing() -> None:
     assert page.open == [] and page.fetches == []
     assert not {"script", "img", "link", "iframe", "object"} & set(page.tags)
     assert "http://" not in html and "https://" not in html and "url(" not in html and "@import" not in html
-    assert page.tags.count("svg") == 9 + 3 and page.tags.count("circle") == 9
+    assert page.tags.count("svg") == 2 * 9 + 3 and page.tags.count("circle") == 9
     assert 'http-equiv="Content-Security-Policy" content="default-src \'none\'' in html
 
 
