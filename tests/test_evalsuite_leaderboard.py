@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import pytest
 import domains
 from evalsuite.html import LONGEST, clean
 from tests import evalsuite_helpers as toy
-from truemark import artifacts, cli, runtimes
+from truemark import artifacts, cli, runtimes, system
 from truemark.errors import InvalidData
 from truemark.files import read_jsonl, write_json, write_jsonl
 
@@ -21,16 +23,27 @@ HOSTILE = (
 )
 
 
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A base, an adapter and a hostile model, evaluated once for all tests here."""
+    folder = tmp_path_factory.mktemp("evaluated")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setitem(domains.DOMAINS, toy.NAME, toy.__name__)
+        patch.setitem(runtimes.RUNTIMES, toy.RUNTIME, f"{toy.__name__}:ToyRuntime")
+        toy.write_data(Path("data/toy/test.jsonl"))
+        toy.checkpoint(Path("base"), rate=0.1)
+        toy.adapter(Path("runs/a"), Path("base"), rate=0.8, seed=1)
+        toy.checkpoint(Path("hostile"), rate=0.0, text=HOSTILE)
+        evaluate("--model", "base", "--model", "runs/a", "--model", "hostile")
+        yield folder
+
+
 @pytest.fixture(autouse=True)
-def evaluated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def here(evaluated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test changes a copy of its own."""
+    shutil.copytree(evaluated, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(domains.DOMAINS, toy.NAME, toy.__name__)
-    monkeypatch.setitem(runtimes.RUNTIMES, toy.RUNTIME, f"{toy.__name__}:ToyRuntime")
-    toy.write_data(Path("data/toy/test.jsonl"))
-    toy.checkpoint(Path("base"), rate=0.1)
-    toy.adapter(Path("runs/a"), Path("base"), rate=0.8, seed=1)
-    toy.checkpoint(Path("hostile"), rate=0.0, text=HOSTILE)
-    evaluate("--model", "base", "--model", "runs/a", "--model", "hostile")
 
 
 def evaluate(*words: str) -> None:
@@ -185,3 +198,30 @@ def test_clean() -> None:
     assert clean("a\x1b[31m\u202eb\n\tc") == "a\ufffd[31m\ufffdb\n\tc"
     assert clean("é 🙂 ∫x²") == "é 🙂 ∫x²"
     assert clean("x" * (LONGEST + 3)).endswith("… (3 more characters)")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [390, 1440])
+def test_in_a_browser(width: int) -> None:
+    """No sideways scroll, no error, and a row opens to its answers without any script."""
+    from playwright.sync_api import sync_playwright
+
+    chromium = system.chromium()
+    if chromium is None:
+        pytest.skip("no Chromium here: truemark doctor says how to install it")
+    leaderboard()
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": width, "height": 900}, java_script_enabled=False)
+        errors: list[str] = []
+        page.on("console", lambda message: errors.append(message.text))
+        page.goto(Path("leaderboard/index.html").absolute().as_uri())
+        for element in (page.locator("main"), page.locator("table").first, page.locator("td.plot svg").first):
+            box = element.bounding_box()
+            assert box is not None and box["x"] >= 0 and box["x"] + box["width"] <= width
+        answers = page.locator("tr.more").first
+        assert not answers.is_visible()
+        page.locator("summary").first.click()
+        assert answers.is_visible() and "Reference:" in answers.inner_text()
+        assert errors == []
+        browser.close()
