@@ -17,6 +17,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ class Run:
     system: str = ""
     """System prompt that is sent along; empty where the model's own template brings one."""
 
-    @property
+    @cached_property
     def sha256(self) -> str:
         """The address of all this run's predictions."""
         return sha256_json(
@@ -182,8 +183,9 @@ class PredictionStore:
 
                 def append(row: Prediction) -> None:
                     line = (row.model_dump_json() + "\n").encode()
-                    while line:
-                        line = line[os.write(descriptor, line) :]
+                    with storage_errors(self.path):
+                        while line:
+                            line = line[os.write(descriptor, line) :]
 
                 yield self.read(), append
             finally:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -106,6 +108,28 @@ def test_sigkill_loses_nothing_and_asks_nothing_twice(here: Path) -> None:
     assert after.startswith(before)
     ids = [row["id"] for row in read_jsonl(Path(path))]
     assert len(ids) == len(set(ids)) == 40
+
+
+def test_a_full_disk_is_said_and_the_next_run_continues(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write = os.write
+    written = 0
+
+    def full(descriptor: int, content: bytes) -> int:
+        nonlocal written
+        written += 1
+        if written > 10:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(descriptor, content[: 100 if written == 10 else None])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", full)
+        evaluate("--model", "base", code=2)
+    assert "base: no space left while writing results/toy/predictions/base" in capsys.readouterr().err
+    evaluate("--model", "base")
+    err = capsys.readouterr().err
+    assert "cut by an interruption" in err and "31 of 40 to answer" in err
 
 
 def test_one_model_that_fails_does_not_lose_the_others(capsys: pytest.CaptureFixture[str]) -> None:
