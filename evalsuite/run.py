@@ -21,6 +21,7 @@ from truemark.files import sha256_file, sha256_json
 from truemark.models import ModelRef, resolve
 from truemark.runtimes import DEFAULT, RUNTIMES, open_runtime
 from truemark.runtimes.base import Sampling
+from truemark.settings import endpoint_url
 
 CANARY_MINIMUM = 8
 """Below so many answers in common, agreeing with the base on all of them may be chance."""
@@ -127,9 +128,10 @@ def run_of(ref: ModelRef, sha256: str, room: Domain, engine: str, sampling: Samp
 
 
 def model_sha256(ref: ModelRef) -> str:
-    """Hash of everything on disk that shapes a model's answers; of its name where nothing is on disk."""
-    if ref.kind in ("openai", "rule", "t5"):
-        return sha256_json({"kind": ref.kind, "target": ref.target})
+    """Hash of everything on disk that shapes a model's answers; of its name and place where nothing is on disk."""
+    if ref.path is None and ref.embedded is None:
+        url = endpoint_url() if ref.kind == "openai" else ""
+        return sha256_json({"kind": ref.kind, "target": ref.target, "url": url})
     if ref.artifact is None and ref.embedded is None and ref.path is not None and ref.path.is_dir():
         files = sorted(file for file in ref.path.iterdir() if file.suffix in _MODEL_SUFFIXES)
         return sha256_json({file.name: sha256_file(file) for file in files})
@@ -153,23 +155,23 @@ def _generate(job: Job, everything: list[Example], examples: list[Example], resu
     if all(sha in stored for sha in shas.values()):
         say(f"  all {len(examples)} answers are in {job.store.path}")
         return
-    with job.store.appending() as (done, append):
-        missing = [example for example in examples if shas[example["id"]] not in done]
-        say(f"  {len(missing)} of {len(examples)} to answer → {job.store.path}")
-        prompts = [prompt(example, job.run.system) for example in missing]
-        answered = 0
-        try:
-            with open_runtime(job.ref, job.run.engine) as engine, progress("  answers", len(missing)) as advance:
-                engine_sha = write_engine(results, job.run.domain, engine.describe())
+    try:
+        with open_runtime(job.ref, job.run.engine) as engine, job.store.appending() as (done, append):
+            missing = [example for example in examples if shas[example["id"]] not in done]
+            say(f"  {len(missing)} of {len(examples)} to answer → {job.store.path}")
+            engine_sha = write_engine(results, job.run.domain, engine.describe())
+            prompts = [prompt(example, job.run.system) for example in missing]
+            answered = 0
+            with progress("  answers", len(missing)) as advance:
                 for index, completion in engine.generate(prompts, job.run.sampling):
                     example = missing[index]
                     append(Prediction.of(job.run, example["id"], shas[example["id"]], engine_sha, completion))
                     answered += 1
                     advance(1)
-        except TruemarkError:
-            raise
-        except Exception as error:  # an engine may raise anything; the other models' answers must not be lost to it
-            raise EngineError(f"{job.run.engine} failed: {type(error).__name__}: {error}") from error
+    except TruemarkError:
+        raise
+    except Exception as error:  # an engine may raise anything; the other models' answers must not be lost to it
+        raise EngineError(f"{job.run.engine} failed: {type(error).__name__}: {error}") from error
     if answered < len(missing):
         raise EngineError(f"{job.run.engine} answered {answered} of {len(missing)} and ended without an error")
 
