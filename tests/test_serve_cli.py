@@ -126,7 +126,9 @@ def test_what_is_printed_when_ready_can_be_typed(home: Path) -> None:
         answer = subprocess.run(curl, shell=True, capture_output=True, text=True, timeout=60, check=True)
         assert json.loads(answer.stdout)["model"] == "one"
         snippet = text[text.index("from openai import") :]
-        answer = subprocess.run([sys.executable, "-c", snippet], capture_output=True, text=True, timeout=120, check=True)
+        answer = subprocess.run(
+            [sys.executable, "-c", snippet], capture_output=True, text=True, timeout=120, check=True
+        )
         assert answer.stdout.strip()
     finally:
         process.terminate()

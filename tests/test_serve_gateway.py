@@ -32,9 +32,7 @@ class Gateway:
         self.client = openai.OpenAI(base_url=url, api_key="none", max_retries=0)
 
     def ask(self, model: str, n: int = 24, **more: Any) -> str:
-        answer = self.client.chat.completions.create(
-            model=model, messages=HELLO, max_tokens=n, temperature=0, **more
-        )
+        answer = self.client.chat.completions.create(model=model, messages=HELLO, max_tokens=n, temperature=0, **more)
         return answer.choices[0].message.content or ""
 
     def post(self, content: bytes, **headers: str) -> httpx.Response:
@@ -155,8 +153,11 @@ def test_prompt_tokens_are_those_of_transformers(gateway: Gateway) -> None:
         # a client belongs to its loop: this engine object talks to the same socket from ours
         engine = gateway.supervisor.engine
         assert isinstance(engine, LlamaCppEngine) and engine._home is not None
-        theirs, engine._client = engine._client, httpx.AsyncClient(
-            transport=httpx.AsyncHTTPTransport(uds=str(engine._home / "engine.sock")), base_url="http://engine"
+        theirs, engine._client = (
+            engine._client,
+            httpx.AsyncClient(
+                transport=httpx.AsyncHTTPTransport(uds=str(engine._home / "engine.sock")), base_url="http://engine"
+            ),
         )
         try:
             return await _prompt_ids(gateway, "base", messages), await _prompt_ids(gateway, "one", messages)
@@ -211,7 +212,10 @@ def test_every_error_is_in_openais_form(gateway: Gateway) -> None:
     answers = [
         (404, gateway.post(json.dumps({"model": "three", "messages": HELLO}).encode())),
         (400, gateway.post(b"{")),
-        (400, gateway.post(json.dumps({"model": "one", "messages": [{"role": "user", "content": "a " * 9999}]}).encode())),
+        (
+            400,
+            gateway.post(json.dumps({"model": "one", "messages": [{"role": "user", "content": "a " * 9999}]}).encode()),
+        ),
         (413, gateway.post(b" " * (1 << 20) + good)),
         (415, gateway.post(good, **{"content-type": "text/plain"})),
         (403, gateway.post(good, host="evil.example:8017")),
@@ -236,7 +240,9 @@ def test_content_parts_and_the_newer_system_role(gateway: Gateway) -> None:
     ]
     plain: Any = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello"}]
     texts = {
-        gateway.client.chat.completions.create(model="one", messages=m, max_tokens=9, temperature=0).choices[0].message.content
+        gateway.client.chat.completions.create(model="one", messages=m, max_tokens=9, temperature=0)
+        .choices[0]
+        .message.content
         for m in (parts, plain)
     }
     assert len(texts) == 1
@@ -259,7 +265,9 @@ def _mutations(seed: int, n: int) -> Iterator[bytes]:
             case 1:
                 del place[pick.choice(list(place))]
             case 2:
-                place[pick.choice(["tools", "logit_bias", "x", "", "__class__", "lora", "id_slot"])] = pick.choice(strange)
+                place[pick.choice(["tools", "logit_bias", "x", "", "__class__", "lora", "id_slot"])] = pick.choice(
+                    strange
+                )
             case 3:
                 body["messages"] = pick.choice([strange, [HELLO], HELLO * 200, [*HELLO, pick.choice(strange)]])
         data = bytearray(json.dumps(body).encode())
