@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import time
 from collections.abc import Callable
@@ -127,11 +126,12 @@ def runs(pid: int) -> bool:
         return False
 
 
-@functools.cache
 def tiny_models(factory: pytest.TempPathFactory) -> Path:
     """A directory with `base.gguf` and the exports `one` and `two` on it, made once per test process."""
-    home = factory.mktemp("tiny")
-    base = tiny_base(home / "base.gguf")
-    for seed, name in enumerate(("one", "two")):
-        tiny_export(home / name, base, seed)
+    home = factory.getbasetemp() / "tiny-serve"
+    if not home.is_dir():
+        home.mkdir()
+        base = tiny_base(home / "base.gguf")
+        for seed, name in enumerate(("one", "two")):
+            tiny_export(home / name, base, seed)
     return home
