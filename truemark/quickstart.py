@@ -5,20 +5,14 @@ Rooms compose through artifacts and references, not imports: this file knows com
 
 from __future__ import annotations
 
-import contextlib
 import shlex
 import socket
-import subprocess
-import sys
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
-from truemark import artifacts, cli
+from truemark import artifacts, background, cli
 from truemark.console import duration, say
-from truemark.errors import CheckFailed, EngineError
+from truemark.errors import CheckFailed
 from truemark.files import write_json
 from truemark.settings import SERVE_PORT
 
@@ -32,7 +26,6 @@ STEPS = (
     f" --model {ADAPTER}.gguf-f16 --model {ADAPTER}.gguf-q8_0",
     "leaderboard",
 )
-READY_SECONDS = 120
 
 
 def quickstart() -> None:
@@ -82,35 +75,11 @@ def serve_and_ask(number: int) -> None:
     serve = f"serve --adapter math={ADAPTER} --port {port}"
     ask = f"ask math {shlex.quote(QUESTION)} --url http://127.0.0.1:{port}/v1"
     say(f"\n[{number}/{number}] $ truemark {serve} &")
-    with running([sys.executable, "-m", "truemark", *shlex.split(serve)], f"http://127.0.0.1:{port}/health"):
+    with background.server(shlex.split(serve), f"http://127.0.0.1:{port}/health"):
         say(f"      $ truemark {ask}")
         code = cli.run(shlex.split(ask))
     if code:
         raise CheckFailed(f"`truemark {ask}` ended with exit code {code}")
-
-
-@contextlib.contextmanager
-def running(command: list[str], health: str) -> Iterator[None]:
-    """A server process for the length of the block. Raises EngineError when it ends early or is not ready in time."""
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + READY_SECONDS
-        while not _answers(health):
-            if process.poll() is not None:
-                raise EngineError(
-                    f"the server ended with exit code {process.returncode} before it was ready", mend="truemark doctor"
-                )
-            if time.monotonic() > deadline:
-                raise EngineError(f"the server was not ready after {READY_SECONDS} s", mend="truemark doctor")
-            time.sleep(0.2)
-        yield
-    finally:
-        process.terminate()
-        try:
-            process.wait(15)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
 def free_port() -> int:
@@ -123,11 +92,3 @@ def free_port() -> int:
             probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=2) as response:
-            return bool(response.status == 200)
-    except (OSError, urllib.error.URLError):
-        return False

@@ -1,0 +1,1 @@
+"""One file per page; the table is `demos.PAGES`."""

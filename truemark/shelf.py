@@ -1,0 +1,28 @@
+"""Where a user's adapters lie when no path is given: `runs/` (trained here) and `adapters/` (shipped with the house)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from truemark import artifacts
+from truemark.errors import InvalidArtifact, ModelNotFound
+
+SHELVES = (Path("runs"), Path("adapters"))
+"""Relative to the working directory."""
+
+
+def newest_adapter(domain: str) -> Path:
+    """The adapter artifact of `domain` made last. Raises ModelNotFound with the command that makes one."""
+    found = []
+    for shelf in SHELVES:
+        for manifest in sorted(shelf.glob(f"*/{artifacts.MANIFEST}")):
+            try:
+                artifact = artifacts.open_artifact(manifest.parent, verify=False)  # whoever loads it verifies it
+            except InvalidArtifact:
+                continue
+            if artifact.manifest.kind == "adapter" and artifact.manifest.domain == domain:
+                found.append((artifact.manifest.created, str(artifact.path)))
+    if not found:
+        looked = " and ".join(str(shelf.absolute()) for shelf in SHELVES)
+        raise ModelNotFound(f"no {domain} adapter: looked in {looked}", mend=f"truemark train {domain}")
+    return Path(max(found)[1])
