@@ -1,0 +1,31 @@
+"""Mathematics: ten kinds of problems solved step by step, checked and solved with SymPy."""
+
+from __future__ import annotations
+
+from domains.base import Card
+from domains.math.build import build
+from domains.math.check import REASONS, check
+from domains.math.solve import solve
+
+__all__ = ["CARD", "NAME", "REASONS", "SYSTEM_PROMPT", "build", "check", "messages", "solve"]
+
+NAME = "math"
+SYSTEM_PROMPT = "Solve step by step."
+CARD = Card(
+    title="Math",
+    description="Equations, derivatives, integrals, percentages, rates, fractions and word problems, step by step. SymPy checks every answer.",
+    examples=(
+        "Solve for x: 3x + 7 = 22",
+        "What is 15% of 80?",
+        "Find the derivative of 3x^4 - 2x^2 + 5.",
+        "Solve the system: x + y = 15, x - y = 3",
+        "What is 1/2 + 1/3?",
+        "Find the roots of x^2 - 5x + 6 = 0.",
+        "Ann buys 4 pens at $3 each and pays with $20. How much change is due?",
+    ),
+)
+
+
+def messages(question: str) -> list[dict[str, str]]:
+    """The messages that put a question to the model; the template brings the system prompt."""
+    return [{"role": "user", "content": question}]

@@ -1,0 +1,38 @@
+"""`truemark train`: data → adapter."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from truemark.console import say
+
+
+def train(
+    recipe: Annotated[
+        str, typer.Argument(help="A recipe's name, a domain (its recipe for the embedded base), or a YAML file.")
+    ],
+    out: Annotated[Path | None, typer.Option(help="Where the adapter goes; default runs/NAME.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Training JSONL; default data/DOMAIN/train.jsonl.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Insist on continuing an interrupted run.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Train again what is already there.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the adapter's id and path as JSON.")] = False,
+) -> None:
+    """Train a LoRA adapter from a recipe. An interrupted run continues by itself."""
+    from train.adapter import train_adapter
+    from train.recipe import load
+
+    wanted = load(recipe)
+    artifact = train_adapter(
+        wanted,
+        data or Path("data") / wanted.domain / "train.jsonl",
+        out or Path("runs") / wanted.name,
+        resume=resume,
+        force=force,
+    )
+    say(f"adapter {artifact.id} → {artifact.path}")
+    if as_json:
+        print(json.dumps({"id": artifact.id, "path": str(artifact.path), "sha256": artifact.sha}))
