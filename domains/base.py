@@ -65,6 +65,8 @@ class Domain(Protocol):
     """Baked into an adapter's chat template, so serving renders the same tokens."""
     REASONS: dict[str, str]
     """Every `Verdict.reason` with a line that explains it."""
+    SLICES: dict[str, str]
+    """Every `meta["slice"]` of the test set with a line that says what it holds."""
     CARD: Card
 
     def messages(self, question: str) -> list[dict[str, str]]:

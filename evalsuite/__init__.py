@@ -1,1 +1,1 @@
-"""Evaluation: predictions → metrics, checks and statistics → leaderboard."""
+"""Predictions → metrics, checks, statistics → leaderboard. Scores are computed from predictions alone."""

@@ -1,1 +1,12 @@
 """Exports: adapter → what a user ships, each with its mark."""
+
+FORMATS = {
+    "fp16": "exports.fp16:write",
+    "gguf-f16": "exports.gguf:write",
+    "gguf-q8_0": "exports.gguf:write",
+    "lora-gguf": "exports.lora_gguf:write",
+}
+"""Format → `module:function(source, out, format)` that writes the files of an export into directory `out`.
+
+`--to gguf` with `--quant f16,q8_0` names the rows `gguf-f16` and `gguf-q8_0`.
+"""

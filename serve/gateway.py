@@ -174,7 +174,7 @@ class _Envelope:
             log.exception("%s failed", request_id)
         finally:
             seconds = time.monotonic() - began
-            log.info("%s %s %s %d %.3fs", request_id, scope["method"], ascii(scope["path"])[1:81], status, seconds)
+            log.info("%s %s %s %d %.3fs", request_id, scope["method"], ascii(scope["path"])[1:-1][:80], status, seconds)
 
 
 def _foreign_host(scope: Scope) -> bool:

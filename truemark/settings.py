@@ -24,3 +24,8 @@ def threads() -> int:
 def server_url() -> str:
     """Base URL of the gateway that `ask` and the demos talk to (`TRUEMARK_URL`), with the `/v1` suffix."""
     return os.environ.get("TRUEMARK_URL", f"http://127.0.0.1:{SERVE_PORT}/v1")
+
+
+def endpoint_url() -> str:
+    """Base URL behind `openai:` references: `OPENAI_BASE_URL`, else the gateway."""
+    return os.environ.get("OPENAI_BASE_URL") or server_url()

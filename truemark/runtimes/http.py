@@ -14,7 +14,7 @@ from truemark.chat import Message
 from truemark.errors import EngineError
 from truemark.models import ModelRef
 from truemark.runtimes.base import Completion, Prompt, Sampling
-from truemark.settings import server_url
+from truemark.settings import endpoint_url
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,7 +39,7 @@ class HttpRuntime:
     ) -> None:
         from openai import OpenAI
 
-        self.url = base_url or os.environ.get("OPENAI_BASE_URL") or server_url()
+        self.url = base_url or endpoint_url()
         self.model, self.workers = model.target, workers
         self.client = OpenAI(
             base_url=self.url,

@@ -60,7 +60,10 @@ class LlamaCppRuntime:
         self._batch = llama_cpp.llama_batch_init(512, 0, 1)
         if lora is not None:
             self._apply(lora)
-        self.template = self._read_template()
+        found = llama_cpp.llama_model_chat_template(self._model, None)
+        self.metadata_template = found.decode() if found and lora is None else None
+        """The copy inside the file, where there is one and it is the model's own."""
+        self.template = self._read_template(found.decode() if found else None)
 
     def _keep(self, handle: Any, free: Any, message: str) -> Any:
         if not handle:
@@ -77,17 +80,15 @@ class LlamaCppRuntime:
         if self.api.llama_set_adapters_lora(self._ctx, adapters, 1, (ctypes.c_float * 1)(1.0)):
             raise EngineError(f"llama.cpp refused the adapter {lora}")
 
-    def _read_template(self) -> str:
+    def _read_template(self, inside: str | None) -> str:
         directory = self.model_ref.artifact.path if self.model_ref.artifact else None
         if directory and (directory / "chat_template.jinja").is_file():
             return chat.read_template(directory)
-        found = self.api.llama_model_chat_template(self._model, None)
-        if not found:
+        if not inside:
             raise InvalidArtifact(
-                f"'{self.model_ref.text}' carries no chat template",
-                mend="export it again from an adapter with a template",
+                f"'{self.model_ref.text}' carries no chat template", mend="export it again from an adapter with one"
             )
-        return str(found.decode())
+        return inside
 
     def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
         eos = self.api.llama_vocab_get_text(self._vocab, self.api.llama_vocab_eos(self._vocab)).decode()

@@ -1,0 +1,177 @@
+"""The leaderboard: from the scores at hand to rows, and from rows to JSON and Markdown (HTML: evalsuite/html.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import domains
+from evalsuite.comparison import Row, Scored, compare, find_baseline
+from evalsuite.evaluations import Evaluation, Evaluations, read_engine, test_sets
+from evalsuite.report import HEADINGS, cells, slice_title
+from truemark import __version__
+from truemark.console import say
+from truemark.errors import InvalidData
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Section:
+    """One domain on one test set."""
+
+    domain: str
+    title: str
+    slices: dict[str, str]
+    """What each slice holds, in words."""
+    examples_sha256: str
+    n: int
+    limit: int | None
+    baseline: str
+    """Label of the model that the others are compared with."""
+    rows: list[Row]
+    engines: dict[str, dict[str, Any]]
+    """By hash, what each engine says of itself."""
+
+    def by_slice(self) -> list[tuple[str, list[Row]]]:
+        """Rows of each slice, best first."""
+        return [(name, list(rows)) for name, rows in groupby(self.rows, key=lambda row: row.slice)]
+
+
+@dataclass(frozen=True)
+class Board:
+    """Everything the three files show."""
+
+    created: str
+    sections: list[Section]
+    notes: list[str]
+
+    @property
+    def rows(self) -> list[Row]:
+        """The rows of all sections."""
+        return [row for section in self.sections for row in section.rows]
+
+    @property
+    def evaluations(self) -> list[Evaluation]:
+        """Each evaluation once."""
+        return list({id(row.scored): row.scored.evaluation for row in self.rows}.values())
+
+    @property
+    def machines(self) -> list[str]:
+        """Machines that the models ran on."""
+        return list(dict.fromkeys(evaluation.machine for evaluation in self.evaluations))
+
+    @property
+    def libraries(self) -> dict[str, str]:
+        """Versions at the latest evaluation."""
+        return max(self.evaluations, key=lambda evaluation: evaluation.created).libraries
+
+    def to_json(self) -> dict[str, Any]:
+        """`leaderboard.json`; `schema_version` rises when a field changes its meaning."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "truemark": __version__,
+            "created": self.created,
+            "machines": self.machines,
+            "libraries": self.libraries,
+            "notes": self.notes,
+            "domains": [
+                {
+                    "name": section.domain,
+                    "title": section.title,
+                    "examples_sha256": section.examples_sha256,
+                    "n": section.n,
+                    "limit": section.limit,
+                    "baseline": section.baseline,
+                    "slices": section.slices,
+                    "engines": section.engines,
+                }
+                for section in self.sections
+            ],
+            "rows": [row.to_json() for row in self.rows],
+        }
+
+
+def build(results: Path, baseline: str | None = None) -> Board:
+    """Read all scores under `results`. Raises InvalidData when there are none, or a file is not what it should be."""
+    sections: list[Section] = []
+    notes: list[str] = []
+    for folder in sorted(results.glob("*/scores")):
+        sets = test_sets(results, folder.parent.name)
+        if sets:
+            sections.append(_section(sets[0], baseline, notes))
+            for other in sets[1:]:
+                notes.append(
+                    f"{len(other.read())} evaluations of {other.domain} on another test set or sample "
+                    f"({other.sha256[:12]}) are not shown."
+                )
+    if not sections:
+        raise InvalidData(f"no scores under {results}/", mend="truemark eval math --model smollm2-135m --model REF")
+    for note in notes:
+        say(note)
+    if any(row.scored.evaluation.model.embedded for section in sections for row in section.rows):
+        notes.append(
+            "The embedded base is a 4-bit file, de-quantized: quantized exports of it lose less here than they would "
+            "on a base in full precision."
+        )
+    return Board(datetime.now(UTC).isoformat(timespec="seconds"), sections, notes)
+
+
+def _section(evaluations: Evaluations, baseline: str | None, notes: list[str]) -> Section:
+    examples = evaluations.examples()
+    found = evaluations.read()
+    latest = _latest(found)
+    if len(latest) < len(found):
+        notes.append(
+            f"{len(found) - len(latest)} earlier evaluations of {evaluations.domain}, of models that have since been "
+            "replaced under the same reference, are not shown."
+        )
+    scored = [Scored(one, evaluations.answers(one, examples)) for one in latest]
+    reference = find_baseline(scored, baseline)
+    room = domains.get(evaluations.domain)
+    return Section(
+        domain=evaluations.domain,
+        title=room.CARD.title,
+        slices=room.SLICES,
+        examples_sha256=evaluations.sha256,
+        n=len(examples),
+        limit=latest[-1].limit,
+        baseline=reference.evaluation.model.label,
+        rows=compare(scored, reference),
+        engines={
+            one.engine_sha256: read_engine(evaluations.results, evaluations.domain, one.engine_sha256) for one in latest
+        },
+    )
+
+
+def _latest(found: Sequence[Evaluation]) -> list[Evaluation]:
+    """Of evaluations that name the same model in the same way, the last: a trained-again adapter replaces the old one."""
+    by_name = {(one.model.ref, one.engine, repr(one.sampling)): one for one in found}
+    return [one for one in found if by_name[one.model.ref, one.engine, repr(one.sampling)] is one]
+
+
+def markdown(board: Board) -> str:
+    """`LEADERBOARD.md`: a table per domain and slice."""
+    lines = ["# Truemark leaderboard", "", f"{board.created[:10]} · {'; '.join(board.machines)}", ""]
+    for section in board.sections:
+        for name, rows in section.by_slice():
+            says = f": {section.slices[name]}" if name in section.slices else ""
+            lines += [f"## {_cell(section.title)}, {_cell(slice_title(name))}{says} (n = {len(rows[0].answers)})", ""]
+            lines += ["| " + " | ".join(HEADINGS) + " |", "|" + "---|" * len(HEADINGS)]
+            lines += ["| " + " | ".join(_cell(cell) for cell in cells(row)) + " |" for row in rows]
+            lines.append("")
+        lines += [f"Δ in percentage points against {_cell(section.baseline)}, on the same examples.", ""]
+    lines.append("Intervals: Wilson 95 % for accuracy, paired bootstrap 95 % for Δ. p: McNemar's exact test.")
+    lines += ["", *(f"- {note}" for note in board.notes)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _cell(text: str) -> str:
+    """Text that cannot leave its table cell or become markup."""
+    for mark in "\\`*_[]<>|":
+        text = text.replace(mark, "\\" + mark)
+    return " ".join(text.split())

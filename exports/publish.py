@@ -1,0 +1,157 @@
+"""From an adapter to published exports, and from a published export back to its mark."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from exports import FORMATS
+from exports.mark import MARK, Check, failed_mark, measure
+from exports.reference import reference
+from exports.source import Source, opened
+from truemark import artifacts, models
+from truemark.artifacts import Artifact, Parent
+from truemark.console import say
+from truemark.errors import InvalidArtifact, TruemarkError, UnknownName
+from truemark.files import write_json
+
+
+def formats(to: str, quants: str) -> list[str]:
+    """`("fp16,gguf", "f16,q8_0")` → `["fp16", "gguf-f16", "gguf-q8_0"]`. Raises UnknownName."""
+    wanted: list[str] = []
+    for name in (word.strip() for word in to.split(",") if word.strip()):
+        wanted += [f"gguf-{quant.strip()}" for quant in quants.split(",")] if name == "gguf" else [name]
+    for name in wanted:
+        if name not in FORMATS:
+            raise UnknownName("format", name, [*FORMATS, "gguf"])
+    if not wanted:
+        raise TruemarkError("no format given", mend=f"--to {','.join(FORMATS)}")
+    return list(dict.fromkeys(wanted))
+
+
+def export(
+    adapter: Path, wanted: list[str], out: Path | None, *, keep_failed: bool
+) -> list[tuple[Path, dict[str, Any]]]:
+    """Make every format in `wanted`; returns (path, mark) of each. What exists with a passed mark of this adapter is left as it is.
+
+    A format that fails its mark is not published unless `keep_failed`; it is in the result all the same.
+    """
+    made = []
+    with opened(adapter) as source:
+        for format in wanted:
+            path = (out or source.path.parent) / f"{source.artifact.manifest.name}.{format}"
+            mark = _existing(path, source)
+            if mark is not None:
+                say(f"{path} is already there, from this adapter, with a passed mark")
+            else:
+                mark = _make(source, format, path, keep_failed=keep_failed)
+            made.append((path, mark))
+    return made
+
+
+def _existing(path: Path, source: Source) -> dict[str, Any] | None:
+    if not artifacts.is_artifact(path):
+        return None
+    try:
+        artifact = artifacts.open_artifact(path)
+        mark: dict[str, Any] = json.loads((path / MARK).read_text(encoding="utf-8"))
+        fresh = artifact.manifest.parents[0].sha256 == source.artifact.sha and not artifact.manifest.failed
+        return mark if fresh and mark["verdict"]["passed"] is True else None
+    except (
+        InvalidArtifact,
+        OSError,
+        ValueError,
+        LookupError,
+        TypeError,
+    ):  # whatever is wrong with it, it is made again
+        return None
+
+
+class _MarkFailed(Exception):
+    """Leaves the draft of an export whose mark failed unpublished."""
+
+
+def _make(source: Source, format: str, path: Path, *, keep_failed: bool) -> dict[str, Any]:
+    module, _, attribute = FORMATS[format].partition(":")
+    writer = getattr(import_module(module), attribute)
+    manifest = source.artifact.manifest
+    mark: dict[str, Any] = {}
+    try:
+        with artifacts.create(
+            path, kind="export", name=path.name, domain=manifest.domain, format=format, base=manifest.base
+        ) as draft:
+            say(f"writing {path}")
+            writer(source, draft.path, format)
+            draft.manifest.parents = [
+                Parent(name=manifest.name, sha256=source.artifact.sha, path=_relative(source.path, path))
+            ]
+            draft.manifest.recipe, draft.manifest.data_sha256, draft.manifest.seed = (
+                manifest.recipe,
+                manifest.data_sha256,
+                manifest.seed,
+            )
+            mark = measure(Artifact(draft.path, draft.manifest), reference(source.ref, source.base, manifest.domain))
+            write_json(draft.path / MARK, mark)
+            draft.manifest.failed = not mark["verdict"]["passed"]
+            if draft.manifest.failed and not keep_failed:
+                raise _MarkFailed
+    except _MarkFailed:
+        say(f"not published: {path} failed {', '.join(mark['verdict']['failed'])} (--keep-failed keeps it, labelled)")
+    return mark
+
+
+def _relative(parent: Path, child: Path) -> str:
+    """The parent's path as seen from the directory that holds the child, so that both can be moved together."""
+    import os
+
+    return os.path.relpath(parent.absolute(), child.absolute().parent)
+
+
+def verify(path: Path) -> dict[str, Any]:
+    """Recompute the mark of a published export. The first line, `integrity`, says whether its files are those of its manifest.
+
+    Raises InvalidArtifact when `path` is no export, or its adapter is not beside it any more.
+    """
+    artifact = artifacts.open_artifact(path, verify=False)
+    if artifact.manifest.kind != "export":
+        raise InvalidArtifact(
+            f"{path} is an {artifact.manifest.kind}, expected an export", mend=f"truemark export {path} --to fp16,gguf"
+        )
+    integrity = _integrity(path)
+    if not integrity.passed:  # files that are not the marked ones are not run
+        return failed_mark(artifact, [integrity])
+    source = _parent(artifact)
+    mark = measure(artifact, reference(source, source.base(), artifact.manifest.domain))
+    return {**mark, "checks": [dataclasses.asdict(integrity), *mark["checks"]]}
+
+
+def _integrity(path: Path) -> Check:
+    try:
+        artifacts.open_artifact(path)
+        artifacts.refuse_unsafe_files(path)
+    except InvalidArtifact as error:
+        return Check("integrity", False, True, False, error.message)
+    return Check("integrity", True, True, True, "every file has the hash in truemark.json")
+
+
+def _parent(artifact: Artifact) -> models.ModelRef:
+    """The adapter an export was made from. Raises InvalidArtifact when it is gone or is not that adapter any more."""
+    if not artifact.manifest.parents:
+        raise InvalidArtifact(f"{artifact.path} names no adapter it was made from", mend="export it again")
+    parent = artifact.manifest.parents[0]
+    path = artifact.path.absolute().parent / parent.path
+    if not artifacts.is_artifact(path):
+        raise InvalidArtifact(
+            f"{artifact.path} was made from {parent.name}@{parent.sha256[:12]}, which is not at {path}",
+            mend="put the adapter back there: a mark is measured against it",
+        )
+    found = models.resolve(path)
+    if found.artifact is None or found.artifact.sha != parent.sha256:
+        raise InvalidArtifact(
+            f"{artifact.path} was made from {parent.name}@{parent.sha256[:12]}, but {path} is now {found.label}",
+            mend=f"truemark export {path} --to {artifact.manifest.format}",
+        )
+    return found

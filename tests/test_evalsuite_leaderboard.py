@@ -1,0 +1,227 @@
+"""The three files of a leaderboard: valid, self-contained, and deaf to what models write."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+import domains
+from evalsuite.html import LONGEST, clean
+from tests import evalsuite_helpers as toy
+from truemark import artifacts, cli, runtimes, system
+from truemark.errors import InvalidData
+from truemark.files import read_jsonl, write_json, write_jsonl
+
+HOSTILE = (
+    "</pre></article><script>alert(1)</script><img src=x onerror=alert(2)> 999 {{ 7*7 }} | a | \u202e" + "A" * 5000
+)
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A base, an adapter and a hostile model, evaluated once for all tests here."""
+    folder = tmp_path_factory.mktemp("evaluated")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setitem(domains.DOMAINS, toy.NAME, toy.__name__)
+        patch.setitem(runtimes.RUNTIMES, toy.RUNTIME, f"{toy.__name__}:ToyRuntime")
+        toy.write_data(Path("data/toy/test.jsonl"))
+        toy.checkpoint(Path("base"), rate=0.1)
+        toy.adapter(Path("runs/a"), Path("base"), rate=0.8, seed=1)
+        toy.checkpoint(Path("hostile"), rate=0.0, text=HOSTILE)
+        evaluate("--model", "base", "--model", "runs/a", "--model", "hostile")
+        yield folder
+
+
+@pytest.fixture(autouse=True)
+def here(evaluated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test changes a copy of its own."""
+    shutil.copytree(evaluated, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+
+
+def evaluate(*words: str) -> None:
+    assert cli.run(["eval", "toy", "--runtime", "toy", *words]) == 0
+
+
+def leaderboard(*words: str) -> tuple[dict, str, str]:  # type: ignore[type-arg]
+    assert cli.run(["leaderboard", *words]) == 0
+    folder = Path("leaderboard")
+    assert sorted(file.name for file in folder.iterdir()) == ["LEADERBOARD.md", "index.html", "leaderboard.json"]
+    board = json.loads((folder / "leaderboard.json").read_text())
+    return board, (folder / "LEADERBOARD.md").read_text(), (folder / "index.html").read_text()
+
+
+class Page(HTMLParser):
+    """Every tag, every attribute that can fetch something, and balance."""
+
+    VOID = frozenset({"meta", "br", "line", "circle"})
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.open: list[str] = []
+        self.fetches: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.fetches += [
+            f"{tag} {k}={v}" for k, v in attrs if k in ("src", "href", "srcset", "action") or k[:2] == "on"
+        ]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_json(tmp_path: Path) -> None:
+    board, _, _ = leaderboard()
+    assert board["schema_version"] == 1 and board["machines"] and board["libraries"]["python"]
+    [domain] = board["domains"]
+    assert (domain["name"], domain["n"], domain["baseline"]) == ("toy", 40, "base")
+    assert list(domain["engines"].values()) == [{"engine": "toy", "version": "1"}]
+    assert len(board["rows"]) == 9
+    first = board["rows"][0]
+    assert first["ref"] == "runs/a" and first["slice"] == "numbers" and first["mark"] is None
+    accuracies = [row["accuracy"]["value"] for row in board["rows"] if row["slice"] == "all"]
+    assert accuracies == sorted(accuracies, reverse=True)
+
+
+def test_html_is_whole_and_fetches_nothing() -> None:
+    _, _, html = leaderboard()
+    page = Page(html)
+    assert page.open == [] and page.fetches == []
+    assert not {"script", "img", "link", "iframe", "object"} & set(page.tags)
+    assert "http://" not in html and "https://" not in html and "url(" not in html and "@import" not in html
+    assert page.tags.count("svg") == 2 * 9 + 3 and page.tags.count("circle") == 9
+    assert 'http-equiv="Content-Security-Policy" content="default-src \'none\'' in html
+
+
+def test_hostile_answers_stay_text_and_are_cut() -> None:
+    _, markdown, html = leaderboard()
+    assert "<script" not in html and "&lt;script&gt;alert(1)" in html
+    assert "{{ 7*7 }}" in html and "\u202e" not in html
+    assert "A" * LONGEST not in html and "more characters)" in html
+    assert "<script" not in markdown
+
+
+def test_wrong_answers_come_first() -> None:
+    _, _, html = leaderboard()
+    base = html.split('<tr class="row is-base">')[1].split('<tr class="row')[0]
+    verdicts = re.findall(r'<b class="(pass|fail)">', base)
+    assert "fail" in verdicts and verdicts == sorted(verdicts)
+    assert "unparsable" in base and "no number in the answer" in base and "Reference: " in base
+
+
+def test_markdown() -> None:
+    _, markdown, _ = leaderboard()
+    lines = [line for line in markdown.splitlines() if line.startswith("|")]
+    assert len(lines) == 3 * (2 + 3)
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines} == {9}
+    assert "## Sums, wording: wordings never trained on (n = 20)" in markdown
+
+
+def test_a_failed_export_is_labelled() -> None:
+    base = artifacts.Base(ref="base", sha256=artifacts.open_artifact(Path("runs/a")).manifest.base.sha256)
+    with artifacts.create(Path("runs/a.q"), kind="export", name="a.q", domain="toy", format="fp16", base=base) as draft:
+        (draft.path / "config.json").write_text("{}")
+        (draft.path / "skill.json").write_text(json.dumps({"rate": 0.4, "seed": 2}))
+        write_json(draft.path / "mark.json", {"verdict": {"passed": False}})
+        draft.manifest.failed = True
+    evaluate("--model", "base", "--model", "runs/a.q")
+    board, markdown, html = leaderboard()
+    row = next(row for row in board["rows"] if row["ref"] == "runs/a.q")
+    assert row["failed"] is True and row["mark"] == {"passed": False}
+    assert "| FAILED |" in markdown and "is-failed" in html and ">FAILED<" in html
+
+
+def test_baseline_is_the_base_unless_named() -> None:
+    board, _, _ = leaderboard("--baseline", "runs/a")
+    assert board["domains"][0]["baseline"].startswith("a@")
+    assert next(row for row in board["rows"] if row["ref"] == "base")["difference"]["value"] < 0
+
+
+def test_a_model_trained_again_replaces_its_row() -> None:
+    toy.adapter(Path("runs/a"), Path("base"), rate=0.95, seed=3)
+    evaluate("--model", "runs/a")
+    board, _, _ = leaderboard()
+    assert len([row for row in board["rows"] if row["ref"] == "runs/a"]) == 3
+    assert any("1 earlier evaluations" in note for note in board["notes"])
+
+
+def test_a_sample_or_another_test_set_does_not_mix_in() -> None:
+    evaluate("--model", "runs/a", "--limit", "5")
+    board, _, _ = leaderboard()
+    assert board["domains"][0]["n"] == 40 and len(board["rows"]) == 9
+    assert any("on another test set or sample" in note for note in board["notes"])
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "message"),
+    [
+        ("scores/*/examples.jsonl", lambda text: text.replace("1 + 1", "2 + 1"), "examples.jsonl was changed"),
+        ("scores/*/a@*.json", lambda text: text[:200], "is not an evaluation"),
+        ("scores/*/a@*.json", lambda text: text.replace('"toy-3"', '"toy-x"'), "has no answer of a@"),
+    ],
+)
+def test_changed_scores_are_refused(file: str, change: object, message: str) -> None:
+    path = next(Path("results/toy").glob(file))
+    path.write_text(change(path.read_text()))  # type: ignore[operator]
+    with pytest.raises(InvalidData, match=message):
+        leaderboard()
+
+
+def test_a_score_without_its_prediction_is_refused() -> None:
+    path = next(Path("results/toy/predictions").glob("a@*"))
+    write_jsonl(path, read_jsonl(path)[1:])
+    with pytest.raises(InvalidData, match="which has a score"):
+        leaderboard()
+
+
+def test_nothing_evaluated() -> None:
+    with pytest.raises(InvalidData, match="no scores under empty/"):
+        cli.run(["leaderboard", "--results", "empty"])
+
+
+def test_clean() -> None:
+    assert clean("a\x1b[31m\u202eb\n\tc") == "a\ufffd[31m\ufffdb\n\tc"
+    assert clean("é 🙂 ∫x²") == "é 🙂 ∫x²"
+    assert clean("x" * (LONGEST + 3)).endswith("… (3 more characters)")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [390, 1440])
+def test_in_a_browser(width: int) -> None:
+    """No sideways scroll, no error, and a row opens to its answers without any script."""
+    from playwright.sync_api import sync_playwright
+
+    chromium = system.chromium()
+    if chromium is None:
+        pytest.skip("no Chromium here: truemark doctor says how to install it")
+    leaderboard()
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": width, "height": 900}, java_script_enabled=False)
+        errors: list[str] = []
+        page.on("console", lambda message: errors.append(message.text))
+        page.goto(Path("leaderboard/index.html").absolute().as_uri())
+        for element in (page.locator("main"), page.locator("table").first, page.locator("td.plot svg").first):
+            box = element.bounding_box()
+            assert box is not None and box["x"] >= 0 and box["x"] + box["width"] <= width
+        answers = page.locator("tr.more").first
+        assert not answers.is_visible()
+        page.locator("summary").first.click()
+        assert answers.is_visible() and "Reference:" in answers.inner_text()
+        assert errors == []
+        browser.close()

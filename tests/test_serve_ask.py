@@ -1,0 +1,104 @@
+"""`truemark ask`: which server and model answer, and what is said of the answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from domains import get
+from serve import ask, catalog, engines, server
+from tests.conftest import truemark
+from tests.serve_helpers import tiny_export, tiny_models
+from truemark.errors import EngineError, ModelNotFound, TruemarkError
+
+QUESTION = "Solve for x: 3x + 7 = 22"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_models(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def url(home: Path) -> Iterator[str]:
+    """A server with one math adapter named `one`."""
+    models = catalog.read([f"one={home / 'one'}"])
+    with server.background(models, engines.create("llamacpp", models.base.ref, models.adapters)) as (address, _):
+        yield address
+
+
+def test_a_right_answer_is_verified() -> None:
+    judgement = ask.judge(get("math"), QUESTION, "3x = 15\nx = 5\nAnswer: x = 5")
+    assert judgement.outcome == "verified"
+    assert ask.in_words(judgement, "SymPy") == "✓ verified with SymPy: x = 5"
+
+
+def test_a_wrong_answer_falls_back_to_the_solver_and_says_so() -> None:
+    judgement = ask.judge(get("math"), QUESTION, "Answer: x = 6")
+    said = ask.in_words(judgement, "SymPy")
+    assert judgement.outcome == "wrong"
+    assert said.startswith("✗ the model is wrong")
+    assert "SymPy's own solution" in said
+    assert said.endswith("Answer: x = 5")
+
+
+def test_a_question_that_the_solver_cannot_read_is_not_verified() -> None:
+    judgement = ask.judge(get("math"), "Why is the sky blue?", "Answer: 5")
+    assert judgement.outcome == "not verified"
+    assert ask.in_words(judgement, "SymPy") == "not verified: SymPy cannot read this question"
+
+
+def test_the_running_server_is_asked(url: str, tmp_path: Path) -> None:
+    run = truemark("ask", "math", QUESTION, "--url", url, "--json", cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    row = json.loads(run.stdout)
+    assert row["model"] == "one"  # by its domain
+    assert row["reference"] == "x = 5"
+    assert row["outcome"] == "wrong"  # random weights
+    run = truemark("ask", "math", QUESTION, "--url", url, cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.rstrip().endswith("Answer: x = 5")
+
+
+def test_without_a_server_one_is_started_for_the_adapter_asked_for(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TRUEMARK_URL", "http://127.0.0.1:9/v1")
+    ask.ask("math", QUESTION, model=None, url=None, adapter=str(home / "two"), as_json=True)
+    out, err = capsys.readouterr()
+    assert json.loads(out)["model"] == "math"
+    assert "starting one for" in err
+
+
+def test_without_server_and_adapter_the_command_that_trains_one_is_named(tmp_path: Path) -> None:
+    run = truemark("ask", "math", QUESTION, cwd=tmp_path)
+    assert run.returncode == 2
+    assert "no math adapter" in run.stderr and "truemark train math" in run.stderr
+
+
+def test_what_cannot_be_asked(url: str, home: Path) -> None:
+    with pytest.raises(EngineError, match="no server is ready"):
+        ask.ask("math", QUESTION, model=None, url="http://127.0.0.1:9/v1", adapter=None, as_json=True)
+    with pytest.raises(EngineError, match="404: no model 'nobody'"):
+        ask.ask("math", QUESTION, model="nobody", url=url, adapter=None, as_json=True)
+    with pytest.raises(TruemarkError, match="the question is empty"):
+        ask.ask("math", "  ", model=None, url=url, adapter=None, as_json=True)
+    with pytest.raises(TruemarkError, match="neither --url nor --model"):
+        ask.ask("math", QUESTION, model=None, url=url, adapter=str(home / "one"), as_json=True)
+
+
+def test_a_server_without_a_model_of_the_domain(home: Path, tmp_path: Path) -> None:
+    other = tiny_export(tmp_path / "other", home / "base.gguf", seed=9, domain="asp")
+    models = catalog.read([f"other={other}"])
+    with (
+        server.background(models, engines.create("llamacpp", models.base.ref, models.adapters)) as (address, _),
+        pytest.raises(ModelNotFound, match="0 math models among: other, base"),
+    ):
+        ask.ask("math", QUESTION, model=None, url=address, adapter=None, as_json=True)
+
+
+def test_an_answer_cannot_drive_the_terminal() -> None:
+    assert ask._harmless("a\x1b[2Jb\r\x9bc\n\td½") == "a�[2Jb��c\n\td½"
