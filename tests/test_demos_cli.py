@@ -84,10 +84,10 @@ def test_runs_until_it_is_told_to_end(tmp_path: Path) -> None:
             text=True,
         )
         try:
-            wait_until(lambda: process.poll() is not None or answers(address), 60)
+            wait_until(lambda: process.poll() is not None or answers(address), 120)
             page = httpx.get(address).text
             process.send_signal(signal.SIGINT)
-            _, said = process.communicate(timeout=30)
+            _, said = process.communicate(timeout=60)
         finally:
             process.kill()
             process.wait()
