@@ -47,6 +47,6 @@ def demo(
             say(f"demo: {app.launch(blocks, port, browser=browser)}   (Ctrl-C ends it)")
             threading.Event().wait()
         except KeyboardInterrupt:
-            say("\ndemo ended")
+            say("\nending")
         finally:
             blocks.close(verbose=False)

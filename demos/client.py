@@ -106,7 +106,7 @@ class Server:
             if begun:
                 return EngineError(
                     "The connection to the server broke in the middle of the answer.",
-                    mend="Ask again; if it stays so, look at the terminal where `truemark serve` runs.",
+                    mend="Ask again. If it stays so, start the server again: truemark serve --adapter NAME=PATH",
                 )
             return EngineError(
                 f"No server answers at {self.url}.",

@@ -171,6 +171,7 @@ def tab(browser: Browser, address: str, *, width: int = 1440, height: int = 900,
     try:
         context.route("**/*", guard)
         page = context.new_page()
+        page.set_default_timeout(60_000)  # side by side with other tests on few cores
         page.goto(address)
         page.wait_for_selector("#question textarea")
         yield page
