@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -35,10 +36,18 @@ def read_examples(path: Path, domain: str) -> list[Example]:
 
 
 def sample(examples: list[Example], limit: int | None) -> list[Example]:
-    """`limit` examples in file order, drawn by content hash: always the same ones, and a larger sample holds a smaller."""
+    """`limit` examples in file order, as many of each slice as can be.
+
+    Drawn by content hash: always the same ones, and a larger sample holds a smaller.
+    """
     if limit is None or limit >= len(examples):
         return examples
-    chosen = {example["id"] for example in sorted(examples, key=example_sha256)[:limit]}
+    drawn: Counter[str] = Counter()
+    ranked = []
+    for example in sorted(examples, key=example_sha256):
+        ranked.append((drawn[slice_of(example)], example["id"]))
+        drawn[slice_of(example)] += 1
+    chosen = {id for _, id in sorted(ranked)[:limit]}
     return [example for example in examples if example["id"] in chosen]
 
 

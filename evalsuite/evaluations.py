@@ -62,7 +62,8 @@ class Model(_Strict):
             return cls(
                 ref=model.text,
                 label=model.label,
-                name=model.text,
+                # the last part of a path: where it lies on this machine is no reader's business
+                name=model.path.name if model.path and model.kind == "gguf" else model.text,
                 kind=model.kind,
                 format=model.kind,
                 sha256=sha256,

@@ -79,7 +79,8 @@ def test_a_second_run_asks_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pyte
 
 
 def test_a_larger_sample_keeps_the_smaller(capsys: pytest.CaptureFixture[str]) -> None:
-    assert rows(capsys, "--model", "runs/a", "--limit", "10")["runs/a", "all"]["n"] == 10
+    found = rows(capsys, "--model", "runs/a", "--limit", "10")
+    assert {part: row["n"] for (_, part), row in found.items()} == {"numbers": 5, "wording": 5, "all": 10}
     few = {row["id"] for row in read_jsonl(Path(next(iter(snapshot()))))}
     rows(capsys, "--model", "runs/a", "--limit", "25")
     many = [row["id"] for row in read_jsonl(Path(next(iter(snapshot()))))]

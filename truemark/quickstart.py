@@ -21,9 +21,9 @@ QUESTION = "Solve for x: 3x + 7 = 22"
 STEPS = (
     "data build math",
     "train math",
-    f"export {ADAPTER} --to fp16,gguf,lora-gguf --quant f16,q8_0",
+    f"export {ADAPTER} --to fp16,gguf --quant f16,q8_0",
     f"eval math --model smollm2-135m --model {ADAPTER} --model {ADAPTER}.fp16"
-    f" --model {ADAPTER}.gguf-f16 --model {ADAPTER}.gguf-q8_0",
+    f" --model {ADAPTER}.gguf-f16 --model {ADAPTER}.gguf-q8_0 --max-tokens 96",
     "leaderboard",
 )
 
