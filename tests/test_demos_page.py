@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import demos
 from tests.demos_helpers import Speaker, browser, demo, free_port, speaking, tab, wait_until
 
 if TYPE_CHECKING:
@@ -154,6 +155,13 @@ def test_a_server_without_the_adapter_in_words(page: Page, speaker: Speaker) -> 
     ask(page)
     page.wait_for_selector(".tm-adapter .tm-error:has-text('no math adapter')")
     assert "truemark serve --adapter math=" in page.inner_text(".tm-adapter .tm-error")
+
+
+def test_one_more_page_is_one_more_row(monkeypatch: pytest.MonkeyPatch, speaker: Speaker, chrome: Browser) -> None:
+    monkeypatch.setitem(demos.PAGES, "again", "demos.pages.math:page")
+    with demo(speaker.url, "math", "again") as address, tab(chrome, f"{address}again") as page:
+        ask(page)
+        page.wait_for_selector(".tm-adapter .tm-right")
 
 
 def test_server_down_in_words(chrome: Browser) -> None:
