@@ -23,7 +23,7 @@ from tests.demos_helpers import answers, browser, free_port, tab, wait_until
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-CHECKED = ":is(.tm-right, .tm-wrong)"
+JUDGED = ".tm-badge:is(.tm-right, .tm-wrong, :has-text('not verified'))"
 
 
 @pytest.mark.slow
@@ -56,8 +56,8 @@ def shows_the_adapter_beside_the_base(page: Page) -> None:
         page.fill("#question textarea", question)
         page.keyboard.press("Enter")
         page.wait_for_selector("#stop:enabled")
-        page.wait_for_selector(f".tm-adapter {CHECKED}", timeout=120_000)
-        page.wait_for_selector(f".tm-base {CHECKED}", timeout=120_000)
+        page.wait_for_selector(f".tm-adapter {JUDGED}", timeout=120_000)
+        page.wait_for_selector(f".tm-base {JUDGED}", timeout=120_000)
         page.wait_for_selector("#stop:disabled")
         assert len(page.inner_text(".tm-adapter .tm-answer")) > 10
         assert len(page.inner_text(".tm-base .tm-answer")) > 10
@@ -72,6 +72,6 @@ def shows_the_adapter_beside_the_base(page: Page) -> None:
 def picture(page: Page, path: Path) -> None:
     """What a person sees, down to the end of the page's content."""
     page.locator("h1").click()  # takes the cursor out of the question
-    end = page.evaluate("document.querySelector('.tm-solution').getBoundingClientRect().bottom + scrollY")
+    end = page.evaluate("document.querySelector('.tm-answers').getBoundingClientRect().bottom + scrollY")
     page.screenshot(path=path, full_page=True, clip={"x": 0, "y": 0, "width": 1440, "height": int(end) + 40})
     assert 10_000 < path.stat().st_size < 300_000
