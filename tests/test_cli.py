@@ -45,7 +45,7 @@ def test_every_verb_has_help(verb: str, tmp_path: Path) -> None:
     ("line", "code", "words"),
     [
         (["trian", "math"], 2, "did you mean 'train'"),
-        (["train"], 2, "RECIPE"),
+        (["train"], 2, "recipe"),
         (["train", "math", "--lr", "1"], 2, "--lr"),
         (["train", "moth"], 2, "did you mean 'math-smollm2'"),
         (["train", "math"], 2, "truemark data build math"),

@@ -67,14 +67,10 @@ def read_answer(text: str) -> list[Part]:
     if len(text) > 1000:
         raise TooLarge(f"an answer of {len(text)} characters, at most 1000")
     text = re.sub(r"\\[()\[\]]|\$|\*\*(?=\s*$)|^\*\*", " ", text.strip()).strip().rstrip(".;,! ")
-    text = (
-        text.removeprefix("\\{").removesuffix("\\}").removeprefix("{").removesuffix("}")
-        if re.match(r"^\\?\{.*\}$", text)
-        else text
-    )
+    text = re.sub(r"(^|=|∈|\\in)\s*\\?\{(.*?)\\?\}$", r"\1 \2", text)  # a set: {2, 3}
     text = re.sub(r"\\(?:text|mathrm)\{\s*(or|and)\s*\}", r" \1 ", text)
     text = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", text)
-    pieces = [piece for piece in re.split(r"\s+(?:or|and|oder)\s+|[;,]|\\\\", text) if piece.strip()]
+    pieces = [piece for piece in re.split(r"\s+(?:or|and)\s+|[;,]|\\\\", text) if piece.strip()]
     if not pieces:
         raise Unparsable("empty")
     if len(pieces) > MAX_PARTS:

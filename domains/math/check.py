@@ -23,7 +23,7 @@ REASONS = {
     "too_large": "the text or a number in it is beyond the limits",
     "timeout": "SymPy did not decide within the limits",
 }
-LIMITS = sandbox.Limits(cpu_seconds=4, wall_seconds=8, memory_mib=1024)
+LIMITS = sandbox.Limits(cpu_seconds=4, wall_seconds=40, memory_mib=1024)
 
 
 def check(prediction: str, example: Example) -> Verdict:
