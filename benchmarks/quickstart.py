@@ -1,7 +1,7 @@
 """The main job, timed step by step, with the scores and marks it ended in; also the sample leaderboard in docs/.
 
-    python -m benchmarks.quickstart             runs `truemark quickstart` in an empty directory (about 15 minutes on 2 cores)
-    python -m benchmarks.quickstart DIRECTORY   takes the figures of a run that was made there
+python -m benchmarks.quickstart             runs `truemark quickstart` in an empty directory (about 15 minutes on 2 cores)
+python -m benchmarks.quickstart DIRECTORY   takes the figures of a run that was made there
 """
 
 from __future__ import annotations
