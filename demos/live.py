@@ -30,6 +30,8 @@ class Panel:
     title: str
     solver: str
     """Who checks, as a person would say it: `SymPy`."""
+    unread: frozenset[str] = frozenset()
+    """The domain's reasons for which the solver compared nothing."""
     model: str = ""
     """Its name at the server."""
     artifact: str = ""
