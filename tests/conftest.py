@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-if "PYTEST_XDIST_WORKER" in os.environ:  # workers share the cores: the threads of two torch processes would spin against each other
+if (
+    "PYTEST_XDIST_WORKER" in os.environ
+):  # workers share the cores: the threads of two torch processes would spin against each other
     os.environ["OMP_NUM_THREADS"] = os.environ["TRUEMARK_THREADS"] = "1"
 
 
