@@ -1,7 +1,8 @@
 """From a model's text to its final answer: what was claimed, for which variable.
 
-The answer is the content of the last `Answer:` line or of the last `\\boxed{…}`, whichever stands later; else what follows the last
-`=` of the last line. A text with several contradictory final answers is judged by the last.
+The answer is what follows the last `answer is` or `Answer:`, or the content of the last `\\boxed{…}`, whichever stands later. Without either it is
+the last line: as an expression, else by the values it gives to names (`Therefore, x = 5.`), else by its last number (`15% of 80 is 12.`), as is usual
+for models that were not taught a format. A text with several contradictory final answers is judged by the last.
 """
 
 from __future__ import annotations
@@ -15,7 +16,10 @@ MAX_PREDICTION = 20_000
 """Characters; a longer answer is refused unread."""
 MAX_PARTS = 12
 """Values in one answer (roots, unknowns)."""
-_MARKER = re.compile(r"(?im)^[\s*#>_-]*(?:final\s+)?answer[\s*_]*(?:is|:|=)[\s*_:]*(.*)$")
+_MARKER = re.compile(r"(?im)(?:^|(?<=[\s,*#>_-]))(?:final\s+)?answer[\s*_]*(?:is|:|=)[\s*_:]*(.*)$")
+_BOLD = re.compile(r"(?:^|(?<=\s))\*\*([^*]+)\*\*(?=[\s.,;:!]|$)")
+_NAMED = re.compile(r"(?<![A-Za-z])([a-z]\s*=\s*[-+±]?\s*[\d.]+(?:\s*/\s*\d+)?)(?![\w^*(/]|\s*[-+*/^=]\s*[\w(])")
+_NUMBER = re.compile(r"(?<![\w.])-?\d[\d,]*(?:\.\d+)?(?:\s*/\s*\d+)?(?![\w^])")
 _UNIT = re.compile(
     r"(?<=[\d)}\s])\s*(?:\\text\{[^{}]{0,40}\}|\\mathrm\{[^{}]{0,40}\}|%|\\%|°|[A-Za-z]{2,}(?:[ /][A-Za-z]+)*|km/h)\.?\s*$"
 )
@@ -62,11 +66,24 @@ def _braces(text: str, start: int) -> str:
     return text[start + 1 :]
 
 
+def read_prose(line: str) -> list[Part]:
+    """The values that a sentence ends in: those it gives to names, else its last number. Raises Unparsable where there is none."""
+    line = _BOLD.sub(r"\1", line[-300:])
+    named = _NAMED.findall(line)
+    if named:
+        return read_answer(", ".join(dict.fromkeys(named)))
+    numbers = _NUMBER.findall(line)
+    if not numbers:
+        raise Unparsable("no value in the last line")
+    return read_answer(numbers[-1])
+
+
 def read_answer(text: str) -> list[Part]:
     """The values in an answer: `x = 2 or x = 3` → two parts. Raises Unparsable or TooLarge."""
     if len(text) > 1000:
         raise TooLarge(f"an answer of {len(text)} characters, at most 1000")
-    text = re.sub(r"\\[()\[\]]|\$|\*\*(?=\s*$)|^\*\*", " ", text.strip()).strip().rstrip(".;,! ")
+    text = _BOLD.sub(r"\1", text)
+    text = re.sub(r"\\[()\[\]]|\$|\*\*(?=\s*$)|^\*\*", " ", text.strip()).strip().rstrip(".;,!* ")
     text = re.sub(r"(^|=|∈|\\in)\s*\\?\{(.*?)\\?\}$", r"\1 \2", text)  # a set: {2, 3}
     text = re.sub(r"\\(?:text|mathrm)\{\s*(or|and)\s*\}", r" \1 ", text)
     text = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", text)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from domains.base import Example, Verdict
-from domains.math.answers import Part, final_answer, read_answer
+from domains.math.answers import Part, final_answer, read_answer, read_prose
 from domains.math.expressions import TooLarge, Unparsable, to_fraction
 from truemark import sandbox
 
@@ -38,13 +38,23 @@ def check(prediction: str, example: Example) -> Verdict:
             return _failed("no_answer", "no `Answer:` line and no value in the last line", None)
         if answer == reference:
             return Verdict(1.0, True, "ok", {"message": REASONS["ok"], "answer": answer})
-        return _compare(read_answer(answer), read_answer(reference), answer)
+        return _compare(_values(answer), read_answer(reference), answer)
     except Unparsable as error:
         return _failed("unparsable", f"cannot read the final answer: {error}", answer)
     except (TooLarge, RecursionError) as error:
         return _failed("too_large", str(error), None)
     except ZeroDivisionError:
         return _failed("wrong_value", "the final answer divides by zero", answer)
+
+
+def _values(answer: str) -> list[Part]:
+    """The values of the final answer; of a sentence, those it ends in."""
+    try:
+        return read_answer(answer)
+    except Unparsable:
+        if len(answer.split()) < 3:
+            raise
+        return read_prose(answer)
 
 
 def _compare(found: list[Part], wanted: list[Part], answer: str) -> Verdict:
