@@ -19,6 +19,7 @@ MAX_TEXT = 400
 MAX_DIGITS = 30
 MAX_DEPTH = 25
 MAX_EXPONENT = 64
+MAX_BITS = 4096
 
 Tree = Any
 """('n', digits) | ('v', name) | ('f', function, tree) | ('neg', tree) | ('+' '-' '*' '/' '^', tree, tree)."""
@@ -84,6 +85,8 @@ def _power(base: Fraction, exponent: Fraction) -> Fraction | None:
         return None
     if abs(exponent) > MAX_EXPONENT:
         raise TooLarge(f"exponent {exponent}, at most {MAX_EXPONENT}")
+    if max(base.numerator.bit_length(), base.denominator.bit_length()) * abs(exponent) > MAX_BITS:
+        raise TooLarge(f"a power of more than {MAX_BITS} bits")  # a tower of small powers is a large one
     return Fraction(base ** int(exponent))
 
 
