@@ -24,7 +24,7 @@ from truemark import artifacts, chat
 from truemark.artifacts import Artifact
 from truemark.console import progress
 from truemark.errors import EngineError, InvalidArtifact, TruemarkError
-from truemark.models import ModelRef
+from truemark.models import of_artifact
 from truemark.runtimes import Runtime, open_runtime
 
 MARK = "mark.json"
@@ -63,7 +63,7 @@ def measure(artifact: Artifact, reference: Reference) -> dict[str, Any]:
         _PeakMemory() as memory,
     ):
         try:
-            with open_runtime(model_ref(artifact)) as runtime:
+            with open_runtime(of_artifact(artifact)) as runtime:
                 checks, extra = _compare(runtime, artifact, reference, advance)
         except (
             TruemarkError,
@@ -82,16 +82,6 @@ def measure(artifact: Artifact, reference: Reference) -> dict[str, Any]:
         "answer_tokens": len(reference.nll),
     }
     return _mark(artifact, checks, {"prompts": prompts, **extra, "peak_memory_mb": memory.mib})
-
-
-def model_ref(artifact: Artifact) -> ModelRef:
-    """The reference of an export that may still be a draft."""
-    gguf = sorted(artifact.path.glob("*.gguf"))
-    if artifact.manifest.format == "lora-gguf":
-        return ModelRef(str(artifact.path), "lora-gguf", path=gguf[0] if gguf else None, artifact=artifact)
-    if artifact.manifest.format.startswith("gguf"):
-        return ModelRef(str(artifact.path), "gguf", path=gguf[0] if gguf else None, artifact=artifact)
-    return ModelRef(str(artifact.path), "checkpoint", path=artifact.path, artifact=artifact)
 
 
 def failed_mark(artifact: Artifact, checks: list[Check]) -> dict[str, Any]:

@@ -19,7 +19,11 @@ from truemark import artifacts, embedded
 from truemark.artifacts import Artifact
 from truemark.errors import ModelNotFound, TruemarkError
 
-Kind = Literal["checkpoint", "adapter", "gguf", "lora-gguf", "openai", "t5", "rule"]
+Kind = Literal[
+    "checkpoint", "adapter", "gguf", "lora-gguf", "onnx", "torchscript", "pt2", "mlx", "openai", "t5", "rule"
+]
+_RUN_BY_THEIR_OWN = ("gguf", "onnx", "torchscript", "pt2", "mlx")
+"""First words of export formats that name a kind; every other export is a checkpoint that transformers loads."""
 ALIASES = {"smollm2-135m": embedded.SMOLLM2}
 
 
@@ -118,13 +122,7 @@ def _resolve_directory(text: str, path: Path) -> ModelRef:
     if artifacts.is_artifact(path):
         artifact = artifacts.open_artifact(path)
         artifacts.refuse_unsafe_files(path)
-        if artifact.manifest.kind == "adapter":
-            return ModelRef(text, "adapter", path=path, artifact=artifact)
-        if artifact.manifest.format == "lora-gguf":
-            return ModelRef(text, "lora-gguf", path=_one_gguf(path), artifact=artifact)
-        if artifact.manifest.format.startswith("gguf"):
-            return ModelRef(text, "gguf", path=_one_gguf(path), artifact=artifact)
-        return ModelRef(text, "checkpoint", path=path, artifact=artifact)
+        return of_artifact(artifact, text)
     if (path / "adapter_config.json").is_file():
         artifacts.refuse_unsafe_files(path)
         return ModelRef(text, "adapter", path=path)
@@ -132,6 +130,20 @@ def _resolve_directory(text: str, path: Path) -> ModelRef:
         artifacts.refuse_unsafe_files(path)
         return ModelRef(text, "checkpoint", path=path)
     raise ModelNotFound(f"{path} is not a model: expected truemark.json, adapter_config.json or config.json in it")
+
+
+def of_artifact(artifact: Artifact, text: str | None = None) -> ModelRef:
+    """The reference of an opened artifact (or of a draft of one). Raises ModelNotFound when its GGUF file is not there."""
+    manifest, path = artifact.manifest, artifact.path
+    kind: Kind = "checkpoint"
+    if manifest.kind == "adapter":
+        kind = "adapter"
+    elif manifest.format == "lora-gguf":
+        kind = "lora-gguf"
+    elif (first := manifest.format.split("-")[0]) in _RUN_BY_THEIR_OWN:
+        kind = first  # type: ignore[assignment]
+    file = _one_gguf(path) if kind.endswith("gguf") else path
+    return ModelRef(text or str(path), kind, path=file, artifact=artifact)
 
 
 def _existing_gguf(path: Path, text: str) -> Path:
