@@ -10,3 +10,9 @@ FORMATS = {
 
 `--to gguf` with `--quant f16,q8_0` names the rows `gguf-f16` and `gguf-q8_0`.
 """
+
+GROUPS = {
+    "onnx": ("onnx-fp32", "onnx-fp16"),
+    "int8": ("onnx-int8", "int8-torchao", "int8-w8a8"),
+}
+"""Names that `--to` takes for several rows."""

@@ -32,7 +32,7 @@ def export(
         print(json.dumps([{"path": str(path), "mark": mark} for path, mark in made], indent=2))
     else:
         print(_table(made))
-    failed = [path.name for path, mark in made if not mark["verdict"]["passed"]]
+    failed = [path.name for path, mark in made if mark["verdict"]["failed"]]
     if failed:
         raise CheckFailed(f"{len(failed)} of {len(made)} exports failed their mark: {', '.join(failed)}")
 
@@ -46,11 +46,22 @@ def verify(
 
     mark = recompute(path)
     print(json.dumps(mark, indent=2) if as_json else _lines(path, mark))
-    if not mark["verdict"]["passed"]:
+    if mark["verdict"]["failed"]:
         raise CheckFailed(
             f"{path} failed: {', '.join(mark['verdict']['failed'])}",
             mend="make it again from its adapter: truemark export",
         )
+
+
+SIGN = {True: "✓", False: "✗", None: "?"}
+
+
+def _verdict(mark: dict[str, Any]) -> str:
+    """`passed`, or what is failed or undecided."""
+    verdict = mark["verdict"]
+    if verdict["failed"]:
+        return f"FAILED: {', '.join(verdict['failed'])}"
+    return "passed" if verdict["passed"] else f"UNDECIDED: {', '.join(verdict['undecided'])}"
 
 
 def _lines(path: Path, mark: dict[str, Any]) -> str:
@@ -58,14 +69,14 @@ def _lines(path: Path, mark: dict[str, Any]) -> str:
     rows = [f"{path}  ({mark['format']}, against {adapter['name']}@{adapter['sha256'][:12]}, {prompts['n']} prompts)"]
     for check in mark["checks"]:
         rows.append(
-            f"  {'✓' if check['passed'] else '✗'} {check['name']:14} {_number(check['value']):>10}  {_bound(check):>12}  {check['text']}"
+            f"  {SIGN[check['passed']]} {check['name']:14} {_number(check['value']):>10}  {_bound(check):>12}  {check['text']}"
         )
     speed = mark.get("speed")
     rows.append(
         f"  {mark['size_mb']} MB"
         + (f", {speed['tokens_per_second']} tokens/s on {speed['threads']} threads" if speed else "")
     )
-    rows.append("PASSED" if mark["verdict"]["passed"] else f"FAILED: {', '.join(mark['verdict']['failed'])}")
+    rows.append(_verdict(mark).upper() if mark["verdict"]["passed"] else _verdict(mark))
     return "\n".join(rows)
 
 
@@ -101,7 +112,7 @@ def _table(made: list[tuple[Path, dict[str, Any]]]) -> str:
             continue
         gap = mark["score"]["difference"]
         interval = f"{gap['mean']:+.3f} [{gap['low']:+.3f}, {gap['high']:+.3f}]"
-        verdict = f"✓ {path}" if mark["verdict"]["passed"] else f"✗ {', '.join(mark['verdict']['failed'])}"
+        verdict = f"{SIGN[mark['verdict']['passed']]} {path}" if mark["verdict"]["passed"] else _verdict(mark)
         rows.append(
             f"{mark['format']:10} {mark['size_mb']:6.0f} {values['kl']:8.1e} {values['top1']:6.3f} {interval:>24} "
             f"{mark['speed']['tokens_per_second']:6.0f}  {verdict}"

@@ -142,7 +142,7 @@ def test_a_failed_export_is_labelled() -> None:
     evaluate("--model", "base", "--model", "runs/a.q")
     board, markdown, html = leaderboard()
     row = next(row for row in board["rows"] if row["ref"] == "runs/a.q")
-    assert row["failed"] is True and row["mark"] == {"passed": False}
+    assert row["failed"] is True and row["mark"] == "failed"
     assert "| FAILED |" in markdown and "is-failed" in html and ">FAILED<" in html
 
 

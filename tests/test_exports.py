@@ -61,7 +61,7 @@ def test_an_export_is_published_with_a_passed_mark(home: Path, format: str, caps
     assert cli.run(["export", str(home / "tuned"), *to]) == 0
     export = artifacts.open_artifact(home / f"tuned.{format}")
     found = json.loads((export.path / "mark.json").read_text())
-    assert found["verdict"] == {"passed": True, "failed": []}
+    assert found["verdict"] == {"state": "passed", "passed": True, "failed": [], "undecided": []}
     assert found["adapter"]["sha256"] == artifacts.open_artifact(home / "tuned").sha
     assert {check["name"] for check in found["checks"]} == {
         "template", "prompt_tokens", "vocabulary", "eos", "kl", "kl_p99", "top1", "perplexity", "canary", "prefix", "score"}  # fmt: skip
