@@ -12,7 +12,7 @@ from typing import Any
 import domains
 from train.curves import plot
 from train.data import in_training_order, tokenize
-from train.recipe import Recipe
+from truemark.recipe import Recipe
 from truemark import artifacts, models
 from truemark.artifacts import Artifact
 from truemark.console import duration, progress, say

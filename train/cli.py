@@ -23,7 +23,7 @@ def train(
 ) -> None:
     """Train a LoRA adapter from a recipe. An interrupted run continues by itself."""
     from train.adapter import train_adapter
-    from train.recipe import load
+    from truemark.recipe import load
 
     wanted = load(recipe)
     artifact = train_adapter(
