@@ -8,26 +8,39 @@ from typing import Annotated, Any
 
 import typer
 
+from truemark.console import say
 from truemark.errors import CheckFailed
+
+EVERY = "fp16,gguf,lora-gguf"
 
 
 def export(
     adapter: Annotated[Path, typer.Argument(help="An adapter made by `truemark train`.")],
-    to: Annotated[
-        str, typer.Option(help="Formats, separated by commas: fp16, gguf, lora-gguf.")
-    ] = "fp16,gguf,lora-gguf",
-    quant: Annotated[str, typer.Option(help="GGUF types, separated by commas: f16, q8_0.")] = "f16,q8_0",
+    to: Annotated[str, typer.Option(help="Formats, separated by commas: fp16, gguf, lora-gguf.")] = EVERY,
+    quant: Annotated[
+        str, typer.Option(help="GGUF types, separated by commas: f16, q8_0, q6_k, q5_k_m, q4_k_m.")
+    ] = "f16,q8_0",
     out: Annotated[Path | None, typer.Option(help="Directory for the exports; default: beside the adapter.")] = None,
     keep_failed: Annotated[
         bool, typer.Option("--keep-failed", help="Keep what fails its mark, labelled as failed.")
     ] = False,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(help="Write the folder that one copies onto a device; --to names its one format, else gguf-q8_0."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print paths and marks as JSON.")] = False,
 ) -> None:
     """Export an adapter, measure each export against it, and publish what passes. Exit 1 when one fails."""
     from exports.publish import export as make
     from exports.publish import formats
 
-    made = make(adapter, formats(to, quant), out, keep_failed=keep_failed)
+    wanted = formats(to, quant)
+    if bundle is not None:
+        from exports import bundle as bundles
+
+        wanted = [bundles.DEFAULT if to == EVERY else bundles.one_format(wanted)]
+        bundles.refuse_existing(bundle)
+    made = make(adapter, wanted, out, keep_failed=keep_failed)
     if as_json:
         print(json.dumps([{"path": str(path), "mark": mark} for path, mark in made], indent=2))
     else:
@@ -35,6 +48,8 @@ def export(
     failed = [path.name for path, mark in made if not mark["verdict"]["passed"]]
     if failed:
         raise CheckFailed(f"{len(failed)} of {len(made)} exports failed their mark: {', '.join(failed)}")
+    if bundle is not None:
+        say(f"bundle: {bundles.write_bundle(made[0][0], bundle)} (python {bundle / 'run.py'} QUESTION)")
 
 
 def verify(

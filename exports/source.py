@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from truemark import models
+from truemark import lora, models
 from truemark.artifacts import Artifact
 from truemark.errors import InvalidArtifact
 from truemark.files import storage_errors
@@ -29,6 +28,7 @@ class Source:
     artifact: Artifact
     _merged: Path | None = None
     _scratch: contextlib.ExitStack | None = None
+    _shared: dict[str, Path] = field(default_factory=dict)
 
     @property
     def path(self) -> Path:
@@ -43,6 +43,15 @@ class Source:
                 merge(self.ref, self.base, directory)
             self._merged = directory
         return self._merged
+
+    def scratch(self, name: str) -> Path:
+        """A temporary directory for what the formats of one command share: the same for the same `name`, gone with `opened`."""
+        if name not in self._shared:
+            assert self._scratch is not None
+            self._shared[name] = Path(
+                self._scratch.enter_context(tempfile.TemporaryDirectory(prefix=f"truemark-{name}-"))
+            )
+        return self._shared[name]
 
     def copy_tokenizer(self, out: Path) -> None:
         """The adapter's own tokenizer and chat template, byte for byte."""
@@ -73,28 +82,19 @@ def check_weights(path: Path) -> None:
     """Raise InvalidArtifact unless the LoRA tensors in `path` are finite, of the rank that their config states, and not all zero."""
     import numpy as np
 
-    rank = _config(path).get("r")
+    config = lora.read_config(path)
     moved = False
     for name, tensor in _tensors(path):
+        rank = lora.stated_rank(config, lora.module_of(name))
         if not np.isfinite(tensor).all():
             raise InvalidArtifact(f"{path / WEIGHTS}: {name} holds NaN or Inf", mend="train the adapter again")
         if (".lora_A." in name and tensor.shape[0] != rank) or (".lora_B." in name and tensor.shape[1] != rank):
             raise InvalidArtifact(
                 f"{path}: adapter_config.json says rank {rank}, {name} has shape {tuple(tensor.shape)}"
             )
-        moved = moved or (".lora_B." in name and bool(tensor.any()))
+        moved = moved or ((".lora_B." in name or ".lora_embedding_A" in name) and bool(tensor.any()))
     if not moved:
         raise InvalidArtifact(f"{path}: all lora_B weights are zero: this adapter is its base", mend="train it")
-
-
-def _config(path: Path) -> dict[str, Any]:
-    try:
-        config = json.loads((path / "adapter_config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InvalidArtifact(f"{path / 'adapter_config.json'} cannot be read: {error}") from None
-    if not isinstance(config, dict) or not isinstance(config.get("r"), int):
-        raise InvalidArtifact(f"{path / 'adapter_config.json'}: expected an integer rank `r`, found {str(config)[:80]}")
-    return config
 
 
 def _tensors(path: Path) -> Iterator[tuple[str, Any]]:
