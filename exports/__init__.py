@@ -4,6 +4,9 @@ FORMATS = {
     "fp16": "exports.fp16:write",
     "gguf-f16": "exports.gguf:write",
     "gguf-q8_0": "exports.gguf:write",
+    "gguf-q6_k": "exports.gguf:write",
+    "gguf-q5_k_m": "exports.gguf:write",
+    "gguf-q4_k_m": "exports.gguf:write",
     "lora-gguf": "exports.lora_gguf:write",
 }
 """Format → `module:function(source, out, format)` that writes the files of an export into directory `out`.

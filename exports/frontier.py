@@ -6,36 +6,46 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from exports import FORMATS
 from exports.measures import Interval, judge
 from exports.probe import probe
-from exports.publish import export
+from exports.publish import export, planned
 from truemark.artifacts import machine, open_artifact
 from truemark.console import progress, say
 from truemark.errors import EngineError
 from truemark.files import publish_directory, write_json
+from truemark.portability import grouped, lint
 
+CANDIDATES = tuple(name for name in FORMATS if name not in ("bf16", "torchscript", "pt2", "4bit", "mlx"))
+"""What is tried when no format is asked for: all but compatibility artifacts and what is made for other hardware."""
 Row = dict[str, Any]
 """format, path, mb, kl, top1, difference {mean, low, high}, state, tokens_per_second {"1", "16"}, peak_rss_mb, keeps_score (true, false, null)"""
 
 
 def fastest(
-    adapter: Path, formats: Sequence[str], out: Path | None, max_loss: float, prompts: int
+    adapter: Path, formats: Sequence[str] | None, out: Path | None, max_loss: float, prompts: int
 ) -> tuple[list[Row], Row | None]:
-    """Export, mark and time `formats`; returns their rows, fastest first, and the recommended one.
+    """Export, mark and time `formats` (None: all of CANDIDATES that can hold this adapter here); returns their rows, fastest first, and the recommended one.
 
     Recommended is the fastest at batch 1 whose mark did not fail and whose score loss is below `max_loss` (accuracy in [0, 1]) with
     its whole interval; where no interval is that narrow, the fastest that the sample leaves undecided. None when all have failed.
     Failed exports are not published and not timed.
     """
     domain = open_artifact(adapter, verify=False).manifest.domain
+    if formats is None:
+        lines = lint(planned(str(adapter)), CANDIDATES)
+        say("\n".join(grouped([line for line in lines if line.level == "refused"])))
+        formats = [
+            name for name in CANDIDATES if not any(line.format == name and line.level == "refused" for line in lines)
+        ]
     made = export(adapter, list(formats), out, keep_failed=False, prompts=prompts)
     rows = [_row(path, mark, max_loss) for path, mark in made]
     with progress("speed on this machine", total=len(rows) + 1) as advance:
         reference = probe(adapter, domain)
         advance()
-        for row, (path, _) in zip(rows, made, strict=True):
+        for row in rows:
             if row["state"] != "failed":
-                row |= _speed(path, domain)
+                row.update(_speed(row["path"], domain))
             advance()
     rows.sort(key=lambda row: -row.get("tokens_per_second", {}).get("1", 0.0))
     best = recommend(rows)
@@ -68,7 +78,7 @@ def _row(path: Path, mark: dict[str, Any], max_loss: float) -> Row:
     }
 
 
-def _speed(path: Path, domain: str) -> Row:
+def _speed(path: str, domain: str) -> Row:
     try:
         found = probe(path, domain)
     except EngineError as error:
@@ -105,7 +115,7 @@ def plot(rows: Sequence[Row], best: Row | None, path: Path) -> None:
     figure, axes = plt.subplots(figsize=(8, 4.8), layout="constrained")
     drawn = [row for row in rows if "kl" in row]
     for row in drawn:
-        chosen = best is not None and row["format"] == best["format"]
+        chosen = row is best
         colour = "#b3261e" if row["state"] == "failed" else "#1b6e3c" if chosen else "#4a6fa5"
         kl = max(row["kl"], 1e-8)
         axes.scatter(row["mb"], kl, s=90 if chosen else 45, color=colour, zorder=3)
@@ -113,7 +123,8 @@ def plot(rows: Sequence[Row], best: Row | None, path: Path) -> None:
         label = row["format"] + (f"  {speed:.0f} tok/s" if speed else "  failed")
         axes.annotate(label, (row["mb"], kl), xytext=(7, 4), textcoords="offset points", fontsize=8, color=colour)
     axes.set(xlabel="size, MB", ylabel="KL to the adapter, nats per token", yscale="log")
-    axes.set_title("Smaller is left, truer is down" + (f"; recommended: {best['format']}" if best else ""), fontsize=10)
+    recommended = f"; recommended: {best['format']}" if best else ""
+    axes.set_title(f"Smaller is left, truer is down{recommended}", fontsize=10)
     axes.margins(x=0.18, y=0.12)
     axes.grid(alpha=0.25)
     figure.savefig(path, dpi=130)

@@ -13,7 +13,7 @@ from exports.card import card
 from exports.mark import MARK, Check, failed_mark, measure, thresholds
 from exports.reference import PROMPTS, reference
 from exports.source import Source, opened
-from truemark import artifacts, models
+from truemark import artifacts, models, portability, recipe
 from truemark.artifacts import Artifact, Parent
 from truemark.console import say
 from truemark.errors import InvalidArtifact, TruemarkError, UnknownName
@@ -36,15 +36,25 @@ def formats(to: str, quants: str) -> list[str]:
     return list(dict.fromkeys(wanted))
 
 
+def planned(text: str) -> portability.Plan:
+    """What an adapter directory, or a recipe by path, name or domain, would bring to its exports."""
+    if Path(text).is_dir():
+        found = models.resolve(text)
+        return portability.of_adapter(found.local_path(), found.base())
+    return portability.of_recipe(recipe.load(text))
+
+
 def export(
     adapter: Path, wanted: list[str], out: Path | None, *, keep_failed: bool, prompts: int = PROMPTS
 ) -> list[tuple[Path, dict[str, Any]]]:
     """Make every format in `wanted`; returns (path, mark) of each. What exists with a mark of this adapter that did not fail is left as it is.
 
+    Raises InvalidArtifact before any work when one of the formats cannot hold this adapter.
     A format that fails its mark is not published unless `keep_failed`; it is in the result all the same.
     """
     made = []
     with opened(adapter) as source:
+        portability.refuse(portability.of_adapter(source.path, source.base), wanted)
         for format in wanted:
             path = (out or source.path.parent) / f"{source.artifact.manifest.name}.{format}"
             mark = _existing(path, source, format, prompts)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from truemark import adapters, models
-from truemark.adapters import WEIGHTS
+from truemark import adapters, lora, models
 from truemark.artifacts import Artifact
 from truemark.errors import InvalidArtifact
 from truemark.files import storage_errors
@@ -28,6 +27,7 @@ class Source:
     artifact: Artifact
     _merged: Path | None = None
     _scratch: contextlib.ExitStack | None = None
+    _shared: dict[str, Path] = field(default_factory=dict)
 
     @property
     def path(self) -> Path:
@@ -42,6 +42,15 @@ class Source:
                 merge(self.ref, self.base, directory)
             self._merged = directory
         return self._merged
+
+    def scratch(self, name: str) -> Path:
+        """A temporary directory for what the formats of one command share: the same for the same `name`, gone with `opened`."""
+        if name not in self._shared:
+            assert self._scratch is not None
+            self._shared[name] = Path(
+                self._scratch.enter_context(tempfile.TemporaryDirectory(prefix=f"truemark-{name}-"))
+            )
+        return self._shared[name]
 
     def copy_tokenizer(self, out: Path) -> None:
         """The adapter's own tokenizer and chat template, byte for byte."""
@@ -70,12 +79,16 @@ def check_weights(path: Path) -> None:
     """Raise InvalidArtifact unless the adapter's tensors are finite, of the rank that their config states, and change something."""
     import torch
 
-    config = adapters.read_config(path)
+    config = lora.read_config(path)
+    if config.get("peft_type") != "LORA":
+        raise InvalidArtifact(f"{path}: expected a LoRA adapter, adapter_config.json says {config.get('peft_type')!r}")
     moved = False
     for name, tensor in adapters.tensors(path):
         if not torch.isfinite(tensor).all():
-            raise InvalidArtifact(f"{path / WEIGHTS}: {name} holds NaN or Inf", mend="train the adapter again")
-        if (rank := _rank_in(name, tensor)) is not None and rank != (stated := _stated_rank(config, name)):
+            raise InvalidArtifact(f"{path / lora.WEIGHTS}: {name} holds NaN or Inf", mend="train the adapter again")
+        if (rank := _rank_in(name, tensor)) is not None and rank != (
+            stated := lora.stated_rank(config, lora.module_of(name))
+        ):
             raise InvalidArtifact(
                 f"{path}: adapter_config.json says rank {stated}, {name} has shape {tuple(tensor.shape)}"
             )
@@ -86,8 +99,8 @@ def check_weights(path: Path) -> None:
 
 
 def _is_start(name: str) -> bool:
-    """True for the factor that is random at the start of training: it says nothing of whether training changed anything."""
-    return ".lora_A." in name or ".lora_embedding_A" in name or ".lora_magnitude_vector" in name
+    """True for what is not zero at the start of training: it says nothing of whether training changed anything."""
+    return any(part in name for part in (".lora_A.", ".lora_embedding_B", ".lora_magnitude_vector", ".base_layer."))
 
 
 def _rank_in(name: str, tensor: Any) -> int | None:
@@ -96,14 +109,6 @@ def _rank_in(name: str, tensor: Any) -> int | None:
     if ".lora_B." in name or ".lora_embedding_B" in name:
         return int(tensor.shape[1])
     return None
-
-
-def _stated_rank(config: dict[str, Any], name: str) -> Any:
-    from peft.utils.other import get_pattern_key
-
-    module = name.split(".lora_", maxsplit=1)[0].removeprefix("base_model.model.")
-    patterns: dict[str, Any] = config.get("rank_pattern") or {}
-    return patterns.get(get_pattern_key(list(patterns), module), config["r"])
 
 
 def merge(ref: ModelRef, base: ModelRef, out: Path) -> None:

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from train.data import IGNORED, Tokenized, collate
-from truemark.recipe import Recipe
 from truemark import chat, compute
 from truemark.console import say
 from truemark.errors import TruemarkError
 from truemark.models import ModelRef
+from truemark.recipe import Recipe
 
 COMPLETE = "complete"
 """Marker written last into a checkpoint: one without it was cut off while it was saved."""

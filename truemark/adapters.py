@@ -7,32 +7,17 @@ that were trained and tied again at load.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from truemark.errors import InvalidArtifact
+from truemark.lora import WEIGHTS
 
 if TYPE_CHECKING:
     import torch
 
-WEIGHTS = "adapter_model.safetensors"
-CONFIG = "adapter_config.json"
 _EMBEDDINGS = ("embed_tokens", "wte", "word_embeddings", "lm_head", "embed_out")
-
-
-def read_config(path: Path) -> dict[str, Any]:
-    """`adapter_config.json` of the adapter directory `path`. Raises InvalidArtifact unless it is a LoRA's."""
-    try:
-        config = json.loads((path / CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InvalidArtifact(f"{path / CONFIG} cannot be read: {error}") from None
-    if not isinstance(config, dict) or not isinstance(config.get("r"), int):
-        raise InvalidArtifact(f"{path / CONFIG}: expected an integer rank `r`, found {str(config)[:80]}")
-    if config.get("peft_type") != "LORA":
-        raise InvalidArtifact(f"{path / CONFIG}: expected peft_type LORA, found {config.get('peft_type')!r}")
-    return config
 
 
 def tensors(path: Path) -> Iterator[tuple[str, torch.Tensor]]:

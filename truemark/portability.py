@@ -61,9 +61,6 @@ class Line:
     level: Level
     text: str
 
-    def __str__(self) -> str:
-        return f"{self.format:14} {self.level:8} {self.text}"
-
 
 def of_adapter(path: Path, base: ModelRef) -> Plan:
     """The plan of an adapter directory. Raises InvalidArtifact where its config or tensors cannot be read."""
@@ -91,22 +88,33 @@ def of_recipe(recipe: Recipe) -> Plan:
 
 
 def lint(plan: Plan, formats: Sequence[str]) -> list[Line]:
-    """All that the rules say of `formats`, in the order given, refusals first."""
+    """All that the rules say of `formats`, in the order given."""
+    return [
+        Line(format, level, text)
+        for format in formats
+        for rule in RULES
+        if not (rule is _installed and format in FAMILIES)
+        for level, text in rule(plan, format)
+    ]
+
+
+def grouped(lines: Sequence[Line]) -> list[str]:
+    """The lines as text, refusals first, one for all formats of which the same is said."""
     order = {"refused": 0, "handled": 1, "note": 2}
-    lines = []
-    for format in formats:
-        found = [Line(format, level, text) for rule in RULES for level, text in rule(plan, format)]
-        lines += sorted(found, key=lambda line: order[line.level])
-    return lines
+    formats: dict[tuple[Level, str], list[str]] = {}
+    for line in sorted(lines, key=lambda line: order[line.level]):
+        formats.setdefault((line.level, line.text), []).append(line.format)
+    return [f"{level}: {', '.join(names)}: {text}" for (level, text), names in formats.items()]
 
 
 def refuse(plan: Plan, formats: Sequence[str]) -> None:
     """Raise InvalidArtifact naming every format that cannot hold the adapter, or MissingDependency for what is not installed."""
     refused = [line for line in lint(plan, formats) if line.level == "refused"]
     if refused:
-        raise InvalidArtifact(
-            f"{plan.name} cannot be exported:\n" + "\n".join(f"  {line.format}: {line.text}" for line in refused),
-            mend="leave these formats out, or merge into one that holds it: --to fp16,gguf",
+        kind = MissingDependency if all(line.text.startswith(_NOT_HERE) for line in refused) else InvalidArtifact
+        raise kind(
+            f"{plan.name} cannot be exported as asked:\n  " + "\n  ".join(grouped(refused)),
+            mend="leave these formats out: --to fp16,gguf",
         )
 
 
@@ -124,13 +132,17 @@ def _scaling(plan: Plan, format: str) -> Found:
     names = [name for name in ("use_rslora", "rank_pattern", "alpha_pattern") if plan.config.get(name)]
     if format != "lora-gguf" or not names:
         return []
-    return [("handled", f"{', '.join(names)}: llama.cpp knows alpha / rank alone; the true scaling is folded into lora_B")]
+    return [
+        ("handled", f"{', '.join(names)}: llama.cpp knows alpha / rank alone; the true scaling is folded into lora_B")
+    ]
 
 
 def _dora(plan: Plan, format: str) -> Found:
     if not plan.config.get("use_dora") or format == "lora-gguf":
         return []
-    return [("note", "DoRA: the magnitudes are merged in; no engine here applies it unmerged, so serve a merged export")]
+    return [
+        ("note", "DoRA: the magnitudes are merged in; no engine here applies it unmerged, so serve a merged export")
+    ]
 
 
 def _untied(plan: Plan, format: str) -> Found:
@@ -138,7 +150,10 @@ def _untied(plan: Plan, format: str) -> Found:
         return []
     rows, width = plan.base.get("vocab_size", 0), plan.base.get("hidden_size", 0)
     return [
-        ("handled", f"embedding and head are tied in the base and trained apart: untied, {rows * width / 1e6:.0f}M more numbers")
+        (
+            "handled",
+            f"embedding and head are tied in the base and trained apart: untied, {rows * width / 1e6:.0f}M more numbers",
+        )
     ]
 
 
@@ -149,16 +164,23 @@ def _resized(plan: Plan, format: str) -> Found:
 
 
 def _architecture(plan: Plan, format: str) -> Found:
-    known = _known_architectures(format.split("-")[0] if format != "lora-gguf" else "gguf")
+    known = _known_architectures(format.split("-", maxsplit=1)[0] if format != "lora-gguf" else "gguf")
     if known is None or plan.architecture in known:
         return []
     return [("refused", f"its exporter does not know {plan.architecture}")]
 
 
 def _installed(plan: Plan, format: str) -> Found:
-    missing = [package for package in NEEDS.get(format.split("-")[0], ()) if importlib.util.find_spec(package) is None]
-    return [("refused", f"not installed here: {', '.join(missing)}")] if missing else []
+    missing = [
+        package
+        for package in NEEDS.get(format.split("-", maxsplit=1)[0], ())
+        if importlib.util.find_spec(package) is None
+    ]
+    return [("refused", f"{_NOT_HERE} {', '.join(missing)}")] if missing else []
 
+
+FAMILIES = ("merged", "gguf", "lora-gguf", "onnx")
+"""What a recipe is held against when no format is asked for: what differs between formats differs between these."""
 
 RULES: tuple[Callable[[Plan, str], Found], ...] = (
     _unmerged,
@@ -170,6 +192,7 @@ RULES: tuple[Callable[[Plan, str], Found], ...] = (
     _installed,
 )
 
+_NOT_HERE = "not installed here:"
 NEEDS = {"mlx": ("mlx_lm",), "4bit": ("bitsandbytes",), "onnx": ("onnxruntime_genai", "onnxruntime")}
 """Packages that a family of formats needs beyond those of every export."""
 

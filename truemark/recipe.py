@@ -52,7 +52,6 @@ class Recipe(BaseModel):
     """Steps between checkpoints: what an interruption can cost."""
     seed: int = 7
 
-
     @field_validator("lora")
     @classmethod
     def _known(cls, value: dict[str, Any]) -> dict[str, Any]:
