@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from exports import FORMATS
+from exports.card import SIGN
 from exports.measures import Interval, judge
 from exports.probe import probe
 from exports.publish import export, planned
@@ -138,11 +139,12 @@ def table(rows: Sequence[Row], best: Row | None, max_loss: float) -> str:
     ]
     for row in rows:
         if "difference" not in row:
-            lines.append(f"{row['format']:14} {row['mb']:6.0f} {'':69}  ✗ {row.get('reason', row['state'])[:80]}")
+            lines.append(f"{row['format']:14} {row['mb']:6.0f} {'':69}  ✗ {str(row.get('reason', row['state']))[:80]}")
             continue
-        gap, speed = row["difference"], row.get("tokens_per_second", {})
+        gap: dict[str, float] = row["difference"]
+        speed: dict[str, float] = row.get("tokens_per_second", {})
         interval = f"{gap['mean']:+.3f} [{gap['low']:+.3f}, {gap['high']:+.3f}]"
-        within = {True: "✓", False: "✗", None: "undecided"}[row["keeps_score"]]
+        within = SIGN[row["keeps_score"]]
         lines.append(
             f"{row['format']:14} {row['mb']:6.0f} {row['kl']:8.1e} {row['top1']:6.3f} {interval:>24} {speed.get('1', 0):6.0f} {speed.get('16', 0):6.0f} "
             f"{row.get('peak_rss_mb', 0):7.0f}  {within}{'' if row['state'] != 'failed' else ' (mark failed)'}"

@@ -61,7 +61,7 @@ def export(
             if mark is not None:
                 say(f"{path} is already there, from this adapter, its mark {mark['verdict']['state']}")
             else:
-                mark = _make(source, format, path, keep_failed=keep_failed, prompts=prompts)
+                mark = make(source, format, path, keep_failed=keep_failed, prompts=prompts)
             made.append((path, mark))
     return made
 
@@ -89,7 +89,8 @@ class _MarkFailed(Exception):
     """Leaves the draft of an export whose mark failed unpublished."""
 
 
-def _make(source: Source, format: str, path: Path, *, keep_failed: bool, prompts: int) -> dict[str, Any]:
+def make(source: Source, format: str, path: Path, *, keep_failed: bool, prompts: int) -> dict[str, Any]:
+    """Write one export and measure it; published at `path` unless its mark failed. Returns the mark."""
     module, _, attribute = FORMATS[format].partition(":")
     writer = getattr(import_module(module), attribute)
     manifest = source.artifact.manifest

@@ -71,7 +71,8 @@ def adapter(
                 weight.normal_(std=scale) if scale else weight.zero_()
             elif weight.requires_grad and scale and "lora_" not in name:  # whole modules and new tokens
                 weight.add_(torch.randn_like(weight) * 0.05)
-    tokenizer.chat_template = with_default_system(read_template(base), domains.get("math").SYSTEM_PROMPT)
+    tags = "".join(NEW_TOKENS) if variant == "new-tokens" else ""  # so that every prompt has tokens that the base lacks
+    tokenizer.chat_template = with_default_system(read_template(base), domains.get("math").SYSTEM_PROMPT + tags)
     described = models.describe_base(models.resolve(base))
     with artifacts.create(path, kind="adapter", name=path.name, domain="math", format="peft", base=described) as draft:
         model.save_pretrained(draft.path)
