@@ -8,6 +8,9 @@ FORMATS = {
     "gguf-q5_k_m": "exports.gguf:write",
     "gguf-q4_k_m": "exports.gguf:write",
     "lora-gguf": "exports.lora_gguf:write",
+    "onnx-fp32": "exports.onnx:write",
+    "onnx-fp16": "exports.onnx:write",
+    "onnx-int8": "exports.onnx:write",
 }
 """Format → `module:function(source, out, format)` that writes the files of an export into directory `out`.
 

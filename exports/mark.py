@@ -31,7 +31,7 @@ from truemark.models import of_artifact
 from truemark.runtimes import Runtime, open_runtime
 
 MARK = "mark.json"
-_WEIGHT_SUFFIXES = {".gguf", ".safetensors", ".onnx", ".data", ".torchscript", ".pt2"}
+_WEIGHT_SUFFIXES = {".gguf", ".safetensors", ".onnx", ".onnx_data", ".torchscript", ".pt2"}
 
 
 @dataclass(frozen=True)

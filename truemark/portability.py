@@ -170,6 +170,14 @@ def _architecture(plan: Plan, format: str) -> Found:
     return [("refused", f"its exporter does not know {plan.architecture}")]
 
 
+def _rotary(plan: Plan, format: str) -> Found:
+    """onnxruntime-genai's builder reads one flat rope_parameters; transformers 5 nests one for each kind of layer (Gemma 3)."""
+    found = plan.base.get("rope_parameters")
+    if not format.startswith("onnx") or not isinstance(found, dict) or not any(isinstance(v, dict) for v in found.values()):
+        return []
+    return [("refused", f"its exporter cannot read the {len(found)} rotary embeddings of {plan.architecture}")]
+
+
 def _installed(plan: Plan, format: str) -> Found:
     missing = [
         package
@@ -189,6 +197,7 @@ RULES: tuple[Callable[[Plan, str], Found], ...] = (
     _untied,
     _resized,
     _architecture,
+    _rotary,
     _installed,
 )
 

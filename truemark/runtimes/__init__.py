@@ -14,6 +14,7 @@ __all__ = ["Completion", "Prompt", "Runtime", "Sampling", "open_runtime"]
 RUNTIMES = {
     "torch": "truemark.runtimes.torch:TorchRuntime",
     "llamacpp": "truemark.runtimes.llamacpp:LlamaCppRuntime",
+    "onnx": "truemark.runtimes.onnx:OnnxRuntime",
     "http": "truemark.runtimes.http:HttpRuntime",
     "rule": "truemark.runtimes.rule:RuleRuntime",
 }
@@ -23,6 +24,7 @@ DEFAULT = {
     "adapter": "torch",
     "gguf": "llamacpp",
     "lora-gguf": "llamacpp",
+    "onnx": "onnx",
     "openai": "http",
     "rule": "rule",
 }
