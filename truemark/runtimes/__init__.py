@@ -14,6 +14,9 @@ __all__ = ["Completion", "Prompt", "Runtime", "Sampling", "open_runtime"]
 RUNTIMES = {
     "torch": "truemark.runtimes.torch:TorchRuntime",
     "llamacpp": "truemark.runtimes.llamacpp:LlamaCppRuntime",
+    "torchscript": "truemark.runtimes.program:ProgramRuntime",
+    "pt2": "truemark.runtimes.program:ProgramRuntime",
+    "mlx": "truemark.runtimes.mlx:MlxRuntime",
     "http": "truemark.runtimes.http:HttpRuntime",
     "rule": "truemark.runtimes.rule:RuleRuntime",
 }
