@@ -1,7 +1,15 @@
 """Exports: adapter → what a user ships, each with its mark."""
 
 FORMATS = {
-    "fp16": "exports.fp16:write",
+    "fp16": "exports.half:write",
+    "bf16": "exports.half:write",
+    "int8-torchao": "exports.int8:write_torchao",
+    "int8-w8a8": "exports.int8:write_compressed",
+    "int8-w8a16": "exports.int8:write_compressed",
+    "4bit": "exports.nf4:write",
+    "torchscript": "exports.torchscript:write",
+    "pt2": "exports.pt2:write",
+    "mlx": "exports.mlx:write",
     "gguf-f16": "exports.gguf:write",
     "gguf-q8_0": "exports.gguf:write",
     "gguf-q6_k": "exports.gguf:write",

@@ -15,6 +15,9 @@ RUNTIMES = {
     "torch": "truemark.runtimes.torch:TorchRuntime",
     "llamacpp": "truemark.runtimes.llamacpp:LlamaCppRuntime",
     "onnx": "truemark.runtimes.onnx:OnnxRuntime",
+    "torchscript": "truemark.runtimes.program:ProgramRuntime",
+    "pt2": "truemark.runtimes.program:ProgramRuntime",
+    "mlx": "truemark.runtimes.mlx:MlxRuntime",
     "http": "truemark.runtimes.http:HttpRuntime",
     "rule": "truemark.runtimes.rule:RuleRuntime",
 }
