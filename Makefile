@@ -11,9 +11,10 @@ PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraint
 quickstart: install  ## the main job on the embedded base, end to end
 	$(BIN)/truemark quickstart
 
-test: install-dev  ## fast tests side by side, then the ones with real models and engines
+test: install-dev  ## fast tests side by side, then exports of every kind of adapter, then real models and engines
 	$(BIN)/python -m pytest -n 2 -m "not slow and not gpu"
-	$(BIN)/python -m pytest -m slow --durations=15
+	$(BIN)/python -m pytest -n 2 -m slow tests/test_exports_matrix.py
+	$(BIN)/python -m pytest -m slow --durations=15 --ignore tests/test_exports_matrix.py
 
 check: install-dev  ## what a reviewer would say
 	$(BIN)/ruff check .
@@ -47,7 +48,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt truemark/toolchain.py | $(VEN
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(PIP) -e ".[train,demo,gguf,dev]"
+	$(PIP) -e ".[train,demo,gguf,onnx,int8,mlx,dev]"
 	@touch $@
 
 wheel: install-dev
