@@ -84,7 +84,7 @@ class Row:
                 "family_interval": d.family_interval._asdict(),
             },
             "tokens_per_second": self.tokens_per_second,
-            "mark": None if model.mark_passed is None else {"passed": model.mark_passed},
+            "mark": model.mark,
             "failed": model.failed,
             "date": evaluation.created,
         }

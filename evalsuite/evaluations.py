@@ -50,8 +50,8 @@ class Model(_Strict):
     """`sha256` of that base; None where it is not on this machine."""
     embedded: bool = False
     """Whether it is, or stands on, a de-quantized embedded base."""
-    mark_passed: bool | None = None
-    """Verdict of the artifact's `mark.json`; None without one."""
+    mark: str | None = None
+    """State of the artifact's `mark.json` (`passed`, `undecided`, `failed`); None without one."""
     failed: bool = False
     """An export that was kept although its mark failed."""
 
@@ -70,7 +70,7 @@ class Model(_Strict):
                 embedded=model.embedded is not None,
             )
         manifest = model.artifact.manifest
-        passed = mark_passed(model.artifact.path)
+        state = mark_state(model.artifact.path)
         return cls(
             ref=model.text,
             label=model.label,
@@ -81,8 +81,8 @@ class Model(_Strict):
             base=manifest.base.ref,
             base_sha256=base_sha256,
             embedded=manifest.base.ref in ALIASES,
-            mark_passed=passed,
-            failed=manifest.failed or passed is False,
+            mark=state,
+            failed=manifest.failed or state == "failed",
         )
 
 
@@ -254,7 +254,7 @@ def read_engine(results: Path, domain: str, sha256: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def mark_passed(path: Path) -> bool | None:
+def mark_state(path: Path) -> str | None:
     """What the `mark.json` in an artifact says; None where there is none or it says nothing."""
     import json
 
@@ -263,8 +263,8 @@ def mark_passed(path: Path) -> bool | None:
     except (OSError, ValueError):
         return None
     verdict = mark.get("verdict") if isinstance(mark, dict) else None
-    passed = verdict.get("passed") if isinstance(verdict, dict) else None
-    return passed if isinstance(passed, bool) else None
+    state = verdict.get("state") if isinstance(verdict, dict) else None
+    return state if state in ("passed", "undecided", "failed") else None
 
 
 def _engine_path(results: Path, domain: str, sha256: str) -> Path:

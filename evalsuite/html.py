@@ -13,6 +13,7 @@ from pathlib import Path
 from evalsuite import report
 from evalsuite.comparison import Row
 from evalsuite.data import question
+from evalsuite.frontier import COLUMNS
 from evalsuite.leaderboard import Board
 from evalsuite.metrics import Answer
 from truemark import __version__
@@ -37,7 +38,14 @@ def page(board: Board) -> str:
     )
     environment.filters.update(clean=clean, x=x)
     return environment.get_template("leaderboard.html").render(
-        board=board, report=report, version=__version__, ticks=TICKS, shown=shown, reasons=reasons, question=question
+        board=board,
+        report=report,
+        columns=COLUMNS,
+        version=__version__,
+        ticks=TICKS,
+        shown=shown,
+        reasons=reasons,
+        question=question,
     )
 
 

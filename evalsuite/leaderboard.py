@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 import domains
 from evalsuite.comparison import Row, Scored, compare, find_baseline
 from evalsuite.evaluations import Evaluation, Evaluations, read_engine, test_sets
+from evalsuite.frontier import COLUMNS, Frontier, read_frontiers
 from evalsuite.report import HEADINGS, cells, slice_title
 from truemark import __version__
 from truemark.console import say
@@ -36,6 +37,8 @@ class Section:
     rows: list[Row]
     engines: dict[str, dict[str, Any]]
     """By hash, what each engine says of itself."""
+    frontiers: list[Frontier] = field(default_factory=list)
+    """Formats of an adapter, timed and compared by `truemark export --fastest`."""
 
     def by_slice(self) -> list[tuple[str, list[Row]]]:
         """Rows of each slice, best first."""
@@ -89,6 +92,7 @@ class Board:
                     "baseline": section.baseline,
                     "slices": section.slices,
                     "engines": section.engines,
+                    "frontiers": [frontier.to_json() for frontier in section.frontiers],
                 }
                 for section in self.sections
             ],
@@ -145,6 +149,7 @@ def _section(evaluations: Evaluations, baseline: str | None, notes: list[str]) -
         engines={
             one.engine_sha256: read_engine(evaluations.results, evaluations.domain, one.engine_sha256) for one in latest
         },
+        frontiers=read_frontiers(evaluations.results, evaluations.domain),
     )
 
 
@@ -163,6 +168,11 @@ def markdown(board: Board) -> str:
             lines += [f"## {_cell(section.title)}, {_cell(slice_title(name))}{says} (n = {len(rows[0].answers)})", ""]
             lines += ["| " + " | ".join(HEADINGS) + " |", "|" + "---|" * len(HEADINGS)]
             lines += ["| " + " | ".join(_cell(cell) for cell in cells(row)) + " |" for row in rows]
+            lines.append("")
+        for one in section.frontiers:
+            lines += [f"## Formats of {_cell(one.adapter)} ({_cell(one.machine)})", ""]
+            lines += ["| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
+            lines += ["| " + " | ".join(_cell(cell) for cell in cells_) + " |" for cells_ in one.cells()]
             lines.append("")
         lines += [f"Δ in percentage points against {_cell(section.baseline)}, on the same examples.", ""]
     lines.append("Intervals: Wilson 95 % for accuracy, paired bootstrap 95 % for Δ. p: McNemar's exact test.")

@@ -55,9 +55,9 @@ HEADINGS = ["model", "format · engine", "n", "accuracy [95 % CI]", "Δ points [
 
 
 def mark(row: Row) -> str:
-    """`passed`, `FAILED`, or nothing where there is no mark."""
+    """`passed`, `undecided`, `FAILED`, or nothing where there is no mark."""
     model = row.scored.evaluation.model
-    return "FAILED" if model.failed else "passed" if model.mark_passed else ""
+    return "FAILED" if model.failed else model.mark or ""
 
 
 def table(rows: Sequence[Row]) -> str:

@@ -4,106 +4,126 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from truemark.errors import CheckFailed
+from exports import FORMATS, GROUPS, report
+from truemark.console import say
+from truemark.errors import CheckFailed, TruemarkError
+
+EVERY = "fp16,gguf,lora-gguf"
+SINGLE = tuple(name for name in FORMATS if name.partition("-")[0] not in (*GROUPS, "gguf"))
 
 
 def export(
-    adapter: Annotated[Path, typer.Argument(help="An adapter made by `truemark train`.")],
+    adapter: Annotated[str, typer.Argument(help="An adapter made by `truemark train`; with --plan also a recipe.")],
     to: Annotated[
-        str, typer.Option(help="Formats, separated by commas: fp16, gguf, lora-gguf.")
-    ] = "fp16,gguf,lora-gguf",
-    quant: Annotated[str, typer.Option(help="GGUF types, separated by commas: f16, q8_0.")] = "f16,q8_0",
+        str, typer.Option(help=f"Formats, separated by commas: {', '.join((*GROUPS, 'gguf', *SINGLE))}.")
+    ] = EVERY,
+    quant: Annotated[
+        str, typer.Option(help="GGUF types, separated by commas: f16, q8_0, q6_k, q5_k_m, q4_k_m.")
+    ] = "f16,q8_0",
     out: Annotated[Path | None, typer.Option(help="Directory for the exports; default: beside the adapter.")] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Only say what would break where. Exit 1 if something does.")
+    ] = False,
+    fastest: Annotated[
+        bool, typer.Option("--fastest", help="Try the formats (default: all), time them here and recommend one.")
+    ] = False,
+    max_loss: Annotated[str, typer.Option(help="Loss of domain score that --fastest may accept.")] = "1%",
+    prompts: Annotated[int, typer.Option(help="Held-out prompts of a mark.")] = 64,
     keep_failed: Annotated[
         bool, typer.Option("--keep-failed", help="Keep what fails its mark, labelled as failed.")
     ] = False,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(help="Write the folder that one copies onto a device; --to names its one format, else gguf-q8_0."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print paths and marks as JSON.")] = False,
 ) -> None:
     """Export an adapter, measure each export against it, and publish what passes. Exit 1 when one fails."""
     from exports.publish import export as make
     from exports.publish import formats
 
-    made = make(adapter, formats(to, quant), out, keep_failed=keep_failed)
+    wanted = formats(to, quant)
+    if plan:
+        _plan(adapter, list(FORMATS) if to == EVERY else wanted, as_json)
+        return
+    if fastest:
+        _fastest(Path(adapter), None if to == EVERY else wanted, out, _share(max_loss), prompts, as_json)
+        return
+    if bundle is not None:
+        from exports import bundle as bundles
+
+        wanted = [bundles.DEFAULT if to == EVERY else bundles.one_format(wanted)]
+        bundles.refuse_existing(bundle)
+    made = make(Path(adapter), wanted, out, keep_failed=keep_failed, prompts=prompts)
     if as_json:
         print(json.dumps([{"path": str(path), "mark": mark} for path, mark in made], indent=2))
     else:
-        print(_table(made))
-    failed = [path.name for path, mark in made if not mark["verdict"]["passed"]]
+        print(report.table(made))
+    failed = [path.name for path, mark in made if mark["verdict"]["failed"]]
     if failed:
         raise CheckFailed(f"{len(failed)} of {len(made)} exports failed their mark: {', '.join(failed)}")
+    if bundle is not None:
+        say(f"bundle: {bundles.write_bundle(made[0][0], bundle)} (python {bundle / 'run.py'} QUESTION)")
+
+
+def _plan(text: str, wanted: list[str], as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from exports.publish import planned
+    from truemark.portability import grouped, lint
+
+    lines = lint(planned(text), wanted)
+    if as_json:
+        print(json.dumps([asdict(line) for line in lines], indent=2))
+    else:
+        refused = {line.format for line in lines if line.level == "refused"}
+        fine = [format for format in wanted if format not in refused]
+        print("\n".join([*grouped(lines), f"can be made: {', '.join(fine) or 'none'}"]))
+    if any(line.level == "refused" for line in lines):
+        raise CheckFailed(f"{text} cannot be exported to every one of: {', '.join(wanted)}")
+
+
+def _fastest(
+    adapter: Path, wanted: list[str] | None, out: Path | None, max_loss: float, prompts: int, as_json: bool
+) -> None:
+    from exports import frontier
+
+    rows, best = frontier.fastest(adapter, wanted, out, max_loss, prompts)
+    if as_json:
+        print(json.dumps({"recommended": best["format"] if best else None, "rows": rows}, indent=2))
+    else:
+        print(frontier.table(rows, best, max_loss))
+    if best is None:
+        raise CheckFailed("no format keeps the adapter")
+
+
+def _share(text: str) -> float:
+    """`1%` or `0.01`. Raises TruemarkError."""
+    try:
+        value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 1:
+        raise TruemarkError(f"--max-loss: expected a share such as 1% or 0.01, found {text!r}")
+    return value
 
 
 def verify(
     path: Annotated[Path, typer.Argument(help="An export made by `truemark export`.")],
+    prompts: Annotated[int | None, typer.Option(help="Held-out prompts; default: as many as its mark had.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the mark as JSON.")] = False,
 ) -> None:
     """Recompute an export's mark against its adapter and print it. Exit 1 when a line fails."""
     from exports.publish import verify as recompute
 
-    mark = recompute(path)
-    print(json.dumps(mark, indent=2) if as_json else _lines(path, mark))
-    if not mark["verdict"]["passed"]:
+    mark = recompute(path, prompts)
+    print(json.dumps(mark, indent=2) if as_json else report.lines(path, mark))
+    if mark["verdict"]["failed"]:
         raise CheckFailed(
             f"{path} failed: {', '.join(mark['verdict']['failed'])}",
             mend="make it again from its adapter: truemark export",
         )
-
-
-def _lines(path: Path, mark: dict[str, Any]) -> str:
-    adapter, prompts = mark["adapter"] or {"name": "?", "sha256": "?"}, mark.get("prompts", {"n": "no"})
-    rows = [f"{path}  ({mark['format']}, against {adapter['name']}@{adapter['sha256'][:12]}, {prompts['n']} prompts)"]
-    for check in mark["checks"]:
-        rows.append(
-            f"  {'✓' if check['passed'] else '✗'} {check['name']:14} {_number(check['value']):>10}  {_bound(check):>12}  {check['text']}"
-        )
-    speed = mark.get("speed")
-    rows.append(
-        f"  {mark['size_mb']} MB"
-        + (f", {speed['tokens_per_second']} tokens/s on {speed['threads']} threads" if speed else "")
-    )
-    rows.append("PASSED" if mark["verdict"]["passed"] else f"FAILED: {', '.join(mark['verdict']['failed'])}")
-    return "\n".join(rows)
-
-
-def _bound(check: dict[str, Any]) -> str:
-    sign = {
-        "kl": "≤",
-        "kl_p99": "≤",
-        "perplexity": "≤",
-        "vocabulary": "≤",
-        "top1": "≥",
-        "prefix": "≥",
-        "canary": "≥",
-        "prompt_tokens": "≥",
-        "score": "≥",
-    }
-    return f"{sign[check['name']]} {_number(check['bound'])}" if check["name"] in sign else ""
-
-
-def _number(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:.2e}" if value and abs(value) < 1e-3 else f"{value:.4g}"
-    return str(value)
-
-
-def _table(made: list[tuple[Path, dict[str, Any]]]) -> str:
-    rows = [f"{'format':10} {'MB':>6} {'KL':>8} {'top-1':>6} {'score Δ [95 %]':>24} {'tok/s':>6}  mark"]
-    for path, mark in made:
-        values = {check["name"]: check["value"] for check in mark["checks"]}
-        if "kl" not in values:
-            rows.append(f"{mark['format']:10} {mark['size_mb']:6.0f} {'':54}✗ {mark['checks'][0]['text']}")
-            continue
-        gap = mark["score"]["difference"]
-        interval = f"{gap['mean']:+.3f} [{gap['low']:+.3f}, {gap['high']:+.3f}]"
-        verdict = f"✓ {path}" if mark["verdict"]["passed"] else f"✗ {', '.join(mark['verdict']['failed'])}"
-        rows.append(
-            f"{mark['format']:10} {mark['size_mb']:6.0f} {values['kl']:8.1e} {values['top1']:6.3f} {interval:>24} "
-            f"{mark['speed']['tokens_per_second']:6.0f}  {verdict}"
-        )
-    return "\n".join(rows)

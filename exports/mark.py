@@ -2,7 +2,10 @@
 
 {"schema_version": 1, "format": "gguf-q8_0", "adapter": {...}, "base": {...}, "prompts": {"n": 64, "sha256": ...},
  "checks": [{"name": "kl", "value": 0.004, "bound": 0.01, "passed": true, "text": "..."}, ...],
- "score": {...}, "speed": {...}, "size_mb": ..., "peak_memory_mb": ..., "verdict": {"passed": true, "failed": []}}
+ "score": {...}, "speed": {...}, "size_mb": ..., "peak_memory_mb": ...,
+ "verdict": {"state": "passed", "passed": true, "failed": [], "undecided": []}}
+
+A line is `passed` true, false, or null where the sample is too small to tell; one false line fails the mark, one null line leaves it undecided.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ from truemark.models import of_artifact
 from truemark.runtimes import Runtime, open_runtime
 
 MARK = "mark.json"
+_WEIGHT_SUFFIXES = {".gguf", ".safetensors", ".onnx", ".onnx_data", ".torchscript", ".pt2"}
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,8 @@ class Check:
     name: str
     value: Any
     bound: Any
-    passed: bool
+    passed: bool | None
+    """None: undecided, the sample cannot tell."""
     text: str
     """What was compared, in words."""
 
@@ -91,8 +96,7 @@ def failed_mark(artifact: Artifact, checks: list[Check]) -> dict[str, Any]:
 
 def _mark(artifact: Artifact, checks: list[Check], measured: dict[str, Any]) -> dict[str, Any]:
     manifest = artifact.manifest
-    failed = [check.name for check in checks if not check.passed]
-    size = sum(file.stat().st_size for file in artifact.path.iterdir() if file.suffix in (".gguf", ".safetensors"))
+    size = sum(file.stat().st_size for file in artifact.path.rglob("*") if file.suffix in _WEIGHT_SUFFIXES)
     return {
         "schema_version": 1,
         "format": manifest.format,
@@ -106,8 +110,16 @@ def _mark(artifact: Artifact, checks: list[Check], measured: dict[str, Any]) -> 
         "versions": artifacts.library_versions(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "thresholds": thresholds()[manifest.format],
-        "verdict": {"passed": not failed, "failed": failed},
+        "verdict": verdict([asdict(check) for check in checks]),
     }
+
+
+def verdict(checks: list[dict[str, Any]]) -> dict[str, Any]:
+    """The verdict over the lines of a mark."""
+    failed = [check["name"] for check in checks if check["passed"] is False]
+    undecided = [check["name"] for check in checks if check["passed"] is None]
+    state = "failed" if failed else "undecided" if undecided else "passed"
+    return {"state": state, "passed": state == "passed", "failed": failed, "undecided": undecided}
 
 
 def _compare(
@@ -134,20 +146,11 @@ def _compare(
         _least("prefix", greedy["prefix"], bounds["prefix"], "greedy answers: common prefix with the adapter's")
     )
     score, interval = greedy["score"], greedy["difference"]
-    checks.append(
-        Check(
-            "score",
-            round(interval["mean"], 4),
-            -bounds["score_loss"],
-            interval["high"] >= -bounds["score_loss"],
-            f"domain score {score:.3f}, adapter {np.mean(reference.scores):.3f}, "
-            f"difference {interval['mean']:+.3f} [{interval['low']:+.3f}, {interval['high']:+.3f}]",
-        )
-    )
+    checks.append(_score(score, interval, reference, bounds["score_loss"]))
     extra = {
         "kl_base": numbers["kl_base"],
         "perplexity_ratio": float(np.exp(numbers["log_perplexity_ratio"])),
-        "score": {"export": score, "adapter": float(np.mean(reference.scores)), "difference": interval},
+        "score": {"export": score, "adapter": float(np.mean(reference.scores)), "difference": asdict(interval)},
         "speed": {"tokens_per_second": greedy["tokens_per_second"], **runtime.describe()},
     }
     return checks, extra
@@ -168,7 +171,9 @@ def _same_words(runtime: Runtime, artifact: Artifact, reference: Reference) -> l
     equal = float(np.mean([found == wanted for found, wanted in zip(rendered, reference.prompt_ids, strict=True)]))
     pieces = runtime.vocabulary()
     differing = sum(found != wanted for found, wanted in zip(pieces, reference.vocabulary, strict=False))
-    differing += abs(len(pieces) - len(reference.vocabulary))
+    differing += max(
+        len(reference.vocabulary) - len(pieces), 0
+    )  # rows beyond the tokenizer's are padding: it never writes them
     return [
         Check("template", same, True, same, "the chat template is the adapter's, beside the weights and inside them"),
         _least("prompt_tokens", equal, 1.0, "prompts rendered to the same token ids"),
@@ -187,7 +192,10 @@ def _teacher_forced(runtime: Runtime, reference: Reference, advance: Any) -> dic
     kl, kl_base, agree, losses = [], [], [], []
     start = 0
     for prompt, answer in zip(reference.prompt_ids, reference.answers, strict=True):
-        rows = answer_logprobs(runtime, prompt, answer)[:, : len(reference.vocabulary)]
+        rows = answer_logprobs(runtime, prompt, answer)
+        if rows.shape[1] < reference.width:
+            raise EngineError(f"the export has {rows.shape[1]} token probabilities, its adapter {reference.width}")
+        rows = rows[:, : reference.width]
         stretch = (start, start + len(answer))
         kl.append(measures.kl_per_token(reference.adapter.rows(*stretch), rows))
         kl_base.append(measures.kl_per_token(reference.base.rows(*stretch), rows))
@@ -219,6 +227,21 @@ def _canary(numbers: dict[str, float], bound: float) -> Check:
     )
 
 
+def _score(score: float, difference: measures.Interval, reference: Reference, allowed: float) -> Check:
+    """The domain score against the adapter's on the same prompts: passed, failed, or undecided with the examples that would settle it."""
+    passed = measures.judge(difference, allowed)
+    text = (
+        f"domain score {score:.3f}, adapter {np.mean(reference.scores):.3f}, "
+        f"difference {difference.mean:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]"
+    )
+    if passed is None:
+        n = len(reference.examples)
+        needed = measures.examples_needed(difference, allowed, n)
+        more = "no number of examples settles it" if needed is None else f"{max(needed - n, 1)} more examples needed"
+        text += f": undecided, {more}"
+    return Check("score", round(difference.mean, 4), -allowed, passed, text)
+
+
 def _greedy(runtime: Runtime, domain: str, reference: Reference, advance: Any) -> dict[str, Any]:
     check = domains.get(domain).check
     end = min(reference.eos_ids)
@@ -234,7 +257,7 @@ def _greedy(runtime: Runtime, domain: str, reference: Reference, advance: Any) -
     return {
         "prefix": float(np.mean(prefixes)),
         "score": float(np.mean(scores)),
-        "difference": asdict(measures.paired_difference(scores, reference.scores)),
+        "difference": measures.paired_difference(scores, reference.scores),
         "tokens_per_second": round(tokens / seconds, 1),
     }
 

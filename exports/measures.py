@@ -117,6 +117,23 @@ def paired_difference(model: Sequence[float], reference: Sequence[float], *, see
     return Interval(float(difference.mean()), float(low), float(high))
 
 
+def judge(difference: Interval, allowed_loss: float) -> bool | None:
+    """Is a score difference better than -allowed_loss? None when its interval holds both answers: the sample cannot tell."""
+    if difference.low >= -allowed_loss:
+        return True
+    return False if difference.high < -allowed_loss else None
+
+
+def examples_needed(difference: Interval, allowed_loss: float, n: int) -> int | None:
+    """How many examples in all would settle an undecided difference, if it stays what it is; None when it lies on the bound.
+
+    A 95 % interval of a mean shrinks with the root of n, and has to fit between the mean and the bound.
+    """
+    gap = abs(difference.mean + allowed_loss)
+    half = (difference.high - difference.low) / 2
+    return None if gap < 1e-9 else int(np.ceil(n * (half / gap) ** 2))
+
+
 def _tail(logprobs: np.ndarray, ids: np.ndarray) -> np.ndarray:
     """float64 [T]: log of the summed probability of the tokens that are not in `ids` `[T, k]`."""
     rest = logprobs.astype(np.float64)

@@ -8,58 +8,73 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from exports import FORMATS
-from exports.mark import MARK, Check, failed_mark, measure
-from exports.reference import reference
+from exports import FORMATS, GROUPS
+from exports.card import card
+from exports.mark import MARK, Check, failed_mark, measure, thresholds
+from exports.reference import PROMPTS, reference
 from exports.source import Source, opened
-from truemark import artifacts, models
+from truemark import artifacts, models, portability, recipe
 from truemark.artifacts import Artifact, Parent
 from truemark.console import say
 from truemark.errors import InvalidArtifact, TruemarkError, UnknownName
-from truemark.files import write_json
+from truemark.files import write_json, write_text
 
 
 def formats(to: str, quants: str) -> list[str]:
-    """`("fp16,gguf", "f16,q8_0")` → `["fp16", "gguf-f16", "gguf-q8_0"]`. Raises UnknownName."""
+    """`("fp16,int8,gguf", "f16,q8_0")` → rows of FORMATS: a group is its members, `gguf` its `--quant`s. Raises UnknownName."""
     wanted: list[str] = []
     for name in (word.strip() for word in to.split(",") if word.strip()):
-        wanted += [f"gguf-{quant.strip()}" for quant in quants.split(",")] if name == "gguf" else [name]
+        if name == "gguf":
+            wanted += [f"gguf-{quant.strip()}" for quant in quants.split(",")]
+        else:
+            wanted += GROUPS.get(name, (name,))
     for name in wanted:
         if name not in FORMATS:
-            raise UnknownName("format", name, [*FORMATS, "gguf"])
+            raise UnknownName("format", name, [*FORMATS, *GROUPS, "gguf"])
     if not wanted:
         raise TruemarkError("no format given", mend=f"--to {','.join(FORMATS)}")
     return list(dict.fromkeys(wanted))
 
 
-def export(
-    adapter: Path, wanted: list[str], out: Path | None, *, keep_failed: bool
-) -> list[tuple[Path, dict[str, Any]]]:
-    """Make every format in `wanted`; returns (path, mark) of each. What exists with a passed mark of this adapter is left as it is.
+def planned(text: str) -> portability.Plan:
+    """What an adapter directory, or a recipe by path, name or domain, would bring to its exports."""
+    if Path(text).is_dir():
+        found = models.resolve(text)
+        return portability.of_adapter(found.local_path(), found.base())
+    return portability.of_recipe(recipe.load(text))
 
+
+def export(
+    adapter: Path, wanted: list[str], out: Path | None, *, keep_failed: bool, prompts: int = PROMPTS
+) -> list[tuple[Path, dict[str, Any]]]:
+    """Make every format in `wanted`; returns (path, mark) of each. What exists with a mark of this adapter that did not fail is left as it is.
+
+    Raises InvalidArtifact before any work when one of the formats cannot hold this adapter.
     A format that fails its mark is not published unless `keep_failed`; it is in the result all the same.
     """
     made = []
     with opened(adapter) as source:
+        portability.refuse(portability.of_adapter(source.path, source.base), wanted)
         for format in wanted:
             path = (out or source.path.parent) / f"{source.artifact.manifest.name}.{format}"
-            mark = _existing(path, source)
+            mark = _existing(path, source, format, prompts)
             if mark is not None:
-                say(f"{path} is already there, from this adapter, with a passed mark")
+                say(f"{path} is already there, from this adapter, its mark {mark['verdict']['state']}")
             else:
-                mark = _make(source, format, path, keep_failed=keep_failed)
+                mark = make(source, format, path, keep_failed=keep_failed, prompts=prompts)
             made.append((path, mark))
     return made
 
 
-def _existing(path: Path, source: Source) -> dict[str, Any] | None:
+def _existing(path: Path, source: Source, format: str, prompts: int) -> dict[str, Any] | None:
     if not artifacts.is_artifact(path):
         return None
     try:
         artifact = artifacts.open_artifact(path)
         mark: dict[str, Any] = json.loads((path / MARK).read_text(encoding="utf-8"))
         fresh = artifact.manifest.parents[0].sha256 == source.artifact.sha and not artifact.manifest.failed
-        return mark if fresh and mark["verdict"]["passed"] is True else None
+        same = mark["thresholds"] == thresholds()[format] and mark["prompts"]["n"] == prompts
+        return mark if fresh and same and mark["verdict"]["state"] != "failed" else None
     except (
         InvalidArtifact,
         OSError,
@@ -74,7 +89,8 @@ class _MarkFailed(Exception):
     """Leaves the draft of an export whose mark failed unpublished."""
 
 
-def _make(source: Source, format: str, path: Path, *, keep_failed: bool) -> dict[str, Any]:
+def make(source: Source, format: str, path: Path, *, keep_failed: bool, prompts: int) -> dict[str, Any]:
+    """Write one export and measure it; published at `path` unless its mark failed. Returns the mark."""
     module, _, attribute = FORMATS[format].partition(":")
     writer = getattr(import_module(module), attribute)
     manifest = source.artifact.manifest
@@ -93,9 +109,11 @@ def _make(source: Source, format: str, path: Path, *, keep_failed: bool) -> dict
                 manifest.data_sha256,
                 manifest.seed,
             )
-            mark = measure(Artifact(draft.path, draft.manifest), reference(source.ref, source.base, manifest.domain))
+            measured = reference(source.ref, source.base, manifest.domain, prompts)
+            mark = measure(Artifact(draft.path, draft.manifest), measured)
             write_json(draft.path / MARK, mark)
-            draft.manifest.failed = not mark["verdict"]["passed"]
+            write_text(draft.path / "README.md", card(draft.manifest, mark))
+            draft.manifest.failed = mark["verdict"]["state"] == "failed"
             if draft.manifest.failed and not keep_failed:
                 raise _MarkFailed
     except _MarkFailed:
@@ -110,8 +128,8 @@ def _relative(parent: Path, child: Path) -> str:
     return os.path.relpath(parent.absolute(), child.absolute().parent)
 
 
-def verify(path: Path) -> dict[str, Any]:
-    """Recompute the mark of a published export. The first line, `integrity`, says whether its files are those of its manifest.
+def verify(path: Path, prompts: int | None = None) -> dict[str, Any]:
+    """Recompute the mark of a published export, on as many prompts as before or on `prompts`. The first line, `integrity`, says whether its files are those of its manifest.
 
     Raises InvalidArtifact when `path` is no export, or its adapter is not beside it any more.
     """
@@ -124,8 +142,16 @@ def verify(path: Path) -> dict[str, Any]:
     if not integrity.passed:  # files that are not the marked ones are not run
         return failed_mark(artifact, [integrity])
     source = _parent(artifact)
-    mark = measure(artifact, reference(source, source.base(), artifact.manifest.domain))
+    n = prompts or _prompts_before(path)
+    mark = measure(artifact, reference(source, source.base(), artifact.manifest.domain, n))
     return {**mark, "checks": [dataclasses.asdict(integrity), *mark["checks"]]}
+
+
+def _prompts_before(path: Path) -> int:
+    try:
+        return int(json.loads((path / MARK).read_text(encoding="utf-8"))["prompts"]["n"])
+    except (OSError, ValueError, LookupError, TypeError):  # a mark that is gone or broken is what verify replaces
+        return PROMPTS
 
 
 def _integrity(path: Path) -> Check:

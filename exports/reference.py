@@ -18,16 +18,19 @@ from domains.base import Example
 from exports.measures import Distributions, nll
 from truemark.chat import read_template
 from truemark.console import progress
+from truemark.errors import TruemarkError
 from truemark.files import publish_directory, sha256_json, write_json
 from truemark.models import ModelRef
-from truemark.runtimes import Sampling, open_runtime
+from truemark.runtimes import Sampling
+from truemark.runtimes.torch import TorchRuntime
 from truemark.settings import cache_dir
 
 PROMPTS = 64
+"""Of a mark when no other number is asked for."""
 SEED = 7
 MAX_TOKENS = 96
 SAMPLING = Sampling(max_tokens=MAX_TOKENS)
-_VERSION = 1
+_VERSION = 2
 """Raise it when what is kept changes."""
 
 
@@ -50,17 +53,21 @@ class Reference:
     template: str
     vocabulary: list[str]
     eos_ids: set[int]
+    width: int
+    """V: columns of the adapter's logits; more than the vocabulary where the base pads its embeddings."""
 
 
-def held_out(domain: str) -> list[Example]:
-    """PROMPTS examples of the domain's test split, spread evenly over its slices and kinds."""
+def held_out(domain: str, prompts: int) -> list[Example]:
+    """`prompts` examples of the domain's test split, spread evenly over its slices and kinds. Raises TruemarkError when it has fewer."""
     test = domains.get(domain).build(SEED, 1)["test"]
-    return [test[index * len(test) // PROMPTS] for index in range(PROMPTS)]
+    if not 1 <= prompts <= len(test):
+        raise TruemarkError(f"expected 1 to {len(test)} prompts, the test split of {domain}, found {prompts}")
+    return [test[index * len(test) // prompts] for index in range(prompts)]
 
 
-def reference(adapter: ModelRef, base: ModelRef, domain: str) -> Reference:
-    """The reference of an adapter, from the cache or measured now (about a minute on 2 cores)."""
-    examples = held_out(domain)
+def reference(adapter: ModelRef, base: ModelRef, domain: str, prompts: int = PROMPTS) -> Reference:
+    """The reference of an adapter, from the cache or measured now (about a minute on 2 cores for 64 prompts)."""
+    examples = held_out(domain, prompts)
     prompts_sha = sha256_json([[example["messages"][0], example["reference"]] for example in examples])
     key = sha256_json(
         {
@@ -73,25 +80,29 @@ def reference(adapter: ModelRef, base: ModelRef, domain: str) -> Reference:
     )
     out = cache_dir() / "references" / key[:16]
     if not (out / "reference.json").is_file():
-        _measure(adapter, base, domain, examples, out)
+        _measure(adapter, domain, examples, out)
     return _read(out, examples, prompts_sha)
 
 
-def _measure(adapter: ModelRef, base: ModelRef, domain: str, examples: list[Example], out: Path) -> None:
+def _measure(adapter: ModelRef, domain: str, examples: list[Example], out: Path) -> None:
     check = domains.get(domain).check
-    with progress("reference: adapter and base", total=3 * len(examples)) as advance:
-        with open_runtime(adapter, "torch") as runtime:
-            prompts = [runtime.prompt_ids(example["messages"][:1]) for example in examples]
-            answers: list[list[int]] = [[] for _ in examples]
-            scores = [0.0] * len(examples)
-            end = min(runtime.eos_ids())
-            for index, completion in runtime.generate(prompts, SAMPLING):
-                answers[index] = [*completion.token_ids, *([end] if completion.finish_reason == "stop" else [])]
-                scores[index] = check(completion.text, examples[index]).score
-                advance()
-            of_adapter, loss = answer_distributions(runtime, prompts, answers, advance)
-            words = {"vocabulary": runtime.vocabulary(), "eos_ids": sorted(runtime.eos_ids())}
-        with open_runtime(base, "torch") as runtime:
+    with progress("reference: adapter and base", total=3 * len(examples)) as advance, TorchRuntime(adapter) as runtime:
+        prompts = [runtime.prompt_ids(example["messages"][:1]) for example in examples]
+        answers: list[list[int]] = [[] for _ in examples]
+        scores = [0.0] * len(examples)
+        end = min(runtime.eos_ids())
+        for index, completion in runtime.generate(prompts, SAMPLING):
+            answers[index] = [*completion.token_ids, *([end] if completion.finish_reason == "stop" else [])]
+            scores[index] = check(completion.text, examples[index]).score
+            advance()
+        of_adapter, loss = answer_distributions(runtime, prompts, answers, advance)
+        words = {
+            "vocabulary": runtime.vocabulary(),
+            "eos_ids": sorted(runtime.eos_ids()),
+            "width": runtime.logprobs(prompts[0][:1]).shape[1],
+        }
+        # the same weights with the adapter switched off: the base, with a row for each token that the adapter added
+        with runtime.without_adapter():
             of_base, _ = answer_distributions(runtime, prompts, answers, advance)
     with publish_directory(out) as tmp:
         arrays: dict[str, Any] = {"nll": loss}
@@ -153,4 +164,5 @@ def _read(out: Path, examples: list[Example], prompts_sha: str) -> Reference:
         words["template"],
         words["vocabulary"],
         set(words["eos_ids"]),
+        words["width"],
     )

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from truemark import models
+from truemark import adapters, lora, models
 from truemark.artifacts import Artifact
 from truemark.errors import InvalidArtifact
 from truemark.files import storage_errors
 from truemark.models import ModelRef
 
-WEIGHTS = "adapter_model.safetensors"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
 
 
@@ -29,6 +27,7 @@ class Source:
     artifact: Artifact
     _merged: Path | None = None
     _scratch: contextlib.ExitStack | None = None
+    _shared: dict[str, Path] = field(default_factory=dict)
 
     @property
     def path(self) -> Path:
@@ -44,11 +43,18 @@ class Source:
             self._merged = directory
         return self._merged
 
+    def scratch(self, name: str) -> Path:
+        """A temporary directory for what the formats of one command share: the same for the same `name`, gone with `opened`."""
+        if name not in self._shared:
+            assert self._scratch is not None
+            self._shared[name] = Path(
+                self._scratch.enter_context(tempfile.TemporaryDirectory(prefix=f"truemark-{name}-"))
+            )
+        return self._shared[name]
+
     def copy_tokenizer(self, out: Path) -> None:
         """The adapter's own tokenizer and chat template, byte for byte."""
-        for name in TOKENIZER_FILES:
-            if (self.path / name).is_file():
-                (out / name).write_bytes((self.path / name).read_bytes())
+        copy_tokenizer(self.path, out)
 
 
 @contextlib.contextmanager
@@ -70,63 +76,55 @@ def opened(path: str | Path) -> Iterator[Source]:
 
 
 def check_weights(path: Path) -> None:
-    """Raise InvalidArtifact unless the LoRA tensors in `path` are finite, of the rank that their config states, and not all zero."""
-    import numpy as np
+    """Raise InvalidArtifact unless the adapter's tensors are finite, of the rank that their config states, and change something."""
+    import torch
 
-    rank = _config(path).get("r")
+    config = lora.read_config(path)
+    if config.get("peft_type") != "LORA":
+        raise InvalidArtifact(f"{path}: expected a LoRA adapter, adapter_config.json says {config.get('peft_type')!r}")
     moved = False
-    for name, tensor in _tensors(path):
-        if not np.isfinite(tensor).all():
-            raise InvalidArtifact(f"{path / WEIGHTS}: {name} holds NaN or Inf", mend="train the adapter again")
-        if (".lora_A." in name and tensor.shape[0] != rank) or (".lora_B." in name and tensor.shape[1] != rank):
+    for name, tensor in adapters.tensors(path):
+        if not torch.isfinite(tensor).all():
+            raise InvalidArtifact(f"{path / lora.WEIGHTS}: {name} holds NaN or Inf", mend="train the adapter again")
+        if (rank := _rank_in(name, tensor)) is not None and rank != (
+            stated := lora.stated_rank(config, lora.module_of(name))
+        ):
             raise InvalidArtifact(
-                f"{path}: adapter_config.json says rank {rank}, {name} has shape {tuple(tensor.shape)}"
+                f"{path}: adapter_config.json says rank {stated}, {name} has shape {tuple(tensor.shape)}"
             )
-        moved = moved or (".lora_B." in name and bool(tensor.any()))
+        # what is not a LoRA factor (a whole head, an embedding, new tokens) replaces the base's own
+        moved = moved or (not _is_start(name) and bool(tensor.any()))
     if not moved:
         raise InvalidArtifact(f"{path}: all lora_B weights are zero: this adapter is its base", mend="train it")
 
 
-def _config(path: Path) -> dict[str, Any]:
-    try:
-        config = json.loads((path / "adapter_config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InvalidArtifact(f"{path / 'adapter_config.json'} cannot be read: {error}") from None
-    if not isinstance(config, dict) or not isinstance(config.get("r"), int):
-        raise InvalidArtifact(f"{path / 'adapter_config.json'}: expected an integer rank `r`, found {str(config)[:80]}")
-    return config
+def _is_start(name: str) -> bool:
+    """True for what is not zero at the start of training: it says nothing of whether training changed anything."""
+    return any(part in name for part in (".lora_A.", ".lora_embedding_B", ".lora_magnitude_vector", ".base_layer."))
 
 
-def _tensors(path: Path) -> Iterator[tuple[str, Any]]:
-    from safetensors import SafetensorError, safe_open
-
-    if not (path / WEIGHTS).is_file():
-        raise InvalidArtifact(f"{path} has no {WEIGHTS}", mend="train the adapter again")
-    try:
-        with safe_open(path / WEIGHTS, framework="pt") as file:  # torch, because NumPy has no bf16
-            for name in file.keys():  # noqa: SIM118 - not a dict
-                yield name, file.get_tensor(name).float().numpy()
-    except SafetensorError as error:
-        raise InvalidArtifact(
-            f"{path / WEIGHTS} is cut off or not safetensors: {error}", mend="train the adapter again"
-        ) from None
+def _rank_in(name: str, tensor: Any) -> int | None:
+    if ".lora_A." in name or ".lora_embedding_A" in name:
+        return int(tensor.shape[0])
+    if ".lora_B." in name or ".lora_embedding_B" in name:
+        return int(tensor.shape[1])
+    return None
 
 
 def merge(ref: ModelRef, base: ModelRef, out: Path) -> None:
     """Write the base with the adapter merged in, in fp32, as a Hugging Face checkpoint with the adapter's tokenizer."""
     import torch
-    from peft import PeftModel
-    from transformers import AutoModelForCausalLM
 
     from truemark import compute
 
     compute.prepare()
-    network = AutoModelForCausalLM.from_pretrained(base.local_path(), dtype=torch.float32, trust_remote_code=False)
-    try:
-        merged: Any = PeftModel.from_pretrained(network, ref.local_path()).merge_and_unload()
-    except (RuntimeError, ValueError, KeyError) as error:
-        raise InvalidArtifact(f"{ref.text} does not fit its base: {str(error).splitlines()[0][:200]}") from None
+    merged = adapters.merge(adapters.load(base.local_path(), ref.local_path(), dtype=torch.float32))
     merged.save_pretrained(out, safe_serialization=True)
+    copy_tokenizer(ref.local_path(), out)
+
+
+def copy_tokenizer(adapter: Path, out: Path) -> None:
+    """The adapter's own tokenizer and chat template, byte for byte."""
     for name in TOKENIZER_FILES:
-        if (ref.local_path() / name).is_file():
-            (out / name).write_bytes((ref.local_path() / name).read_bytes())
+        if (adapter / name).is_file():
+            (out / name).write_bytes((adapter / name).read_bytes())

@@ -137,12 +137,12 @@ def test_a_failed_export_is_labelled() -> None:
     with artifacts.create(Path("runs/a.q"), kind="export", name="a.q", domain="toy", format="fp16", base=base) as draft:
         (draft.path / "config.json").write_text("{}")
         (draft.path / "skill.json").write_text(json.dumps({"rate": 0.4, "seed": 2}))
-        write_json(draft.path / "mark.json", {"verdict": {"passed": False}})
+        write_json(draft.path / "mark.json", {"verdict": {"state": "failed"}})
         draft.manifest.failed = True
     evaluate("--model", "base", "--model", "runs/a.q")
     board, markdown, html = leaderboard()
     row = next(row for row in board["rows"] if row["ref"] == "runs/a.q")
-    assert row["failed"] is True and row["mark"] == {"passed": False}
+    assert row["failed"] is True and row["mark"] == "failed"
     assert "| FAILED |" in markdown and "is-failed" in html and ">FAILED<" in html
 
 

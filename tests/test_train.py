@@ -18,9 +18,9 @@ from domains import get
 from tests import tiny
 from tests.conftest import ROOT
 from train import adapter as adapters
-from train import recipe as recipes
 from train.data import IGNORED, Tokenized, collate, in_training_order, tokenize
 from truemark import artifacts
+from truemark import recipe as recipes
 from truemark.errors import InvalidConfig, InvalidData, StorageError, TruemarkError, UnknownName
 from truemark.files import sha256_file, write_jsonl
 from truemark.runtimes import open_runtime

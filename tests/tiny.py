@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,40 +11,68 @@ import domains
 from truemark import artifacts, embedded, models
 from truemark.chat import read_template, with_default_system
 
+ARCHITECTURES = ("llama", "mistral", "qwen2", "qwen3", "gemma3")
+NEW_TOKENS = ["<reasoning>", "</reasoning>"]
+VARIANTS: dict[str, dict[str, Any]] = {
+    "all-linear": {},
+    "attention-only": {"target_modules": ["q_proj", "k_proj", "v_proj", "o_proj"]},
+    "top-layers": {"target_modules": ["q_proj", "v_proj", "down_proj"], "layers_to_transform": [1]},
+    "rslora": {"use_rslora": True},
+    "rank-pattern": {"rank_pattern": {"q_proj": 2}, "alpha_pattern": {"v_proj": 32}},
+    "new-tokens": {},  # the vocabulary grows, PEFT saves the resized embeddings whole
+    "trainable-tokens": {"trainable_token_indices": {"embed_tokens": [0, 4, 9]}},
+    "trained-head": {"modules_to_save": ["lm_head"]},
+    "trained-embeddings": {"modules_to_save": ["embed_tokens", "lm_head"]},
+    "lora-head": {"target_modules": ["q_proj", "v_proj", "lm_head"]},
+    "lora-embeddings": {"target_modules": ["q_proj", "v_proj", "embed_tokens"]},
+    "dora": {"use_dora": True},
+}
+"""What people train, as arguments of PEFT's LoraConfig."""
 
-def checkpoint(path: Path, seed: int = 0) -> Path:
-    """Hidden size 64, 2 layers, tied embeddings, the real vocabulary."""
+
+def checkpoint(path: Path, seed: int = 0, *, architecture: str = "llama", tied: bool = True) -> Path:
+    """Hidden size 64, 2 layers, the real vocabulary."""
     import torch
-    from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
     source = embedded.SMOLLM2.gguf()
     tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
     torch.manual_seed(seed)
-    config = LlamaConfig(
-        vocab_size=49152, hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1,
-        max_position_embeddings=512, tie_word_embeddings=True, bos_token_id=1, eos_token_id=2, pad_token_id=2, initializer_range=0.15,
+    kind = {"gemma3": "gemma3_text"}.get(architecture, architecture)
+    special = {"head_dim": 32} if architecture in ("qwen3", "gemma3") else {}
+    config = AutoConfig.for_model(
+        kind, vocab_size=49152, hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1,
+        max_position_embeddings=512, tie_word_embeddings=tied, bos_token_id=1, eos_token_id=2, pad_token_id=2, initializer_range=0.15, **special,
     )  # fmt: skip
-    LlamaForCausalLM(config).save_pretrained(path)
+    AutoModelForCausalLM.from_config(config).save_pretrained(path)
     tokenizer.save_pretrained(path)
     return path
 
 
-def adapter(path: Path, base: Path, *, rank: int = 4, scale: float = 0.3, seed: int = 1) -> Path:
+def adapter(
+    path: Path, base: Path, *, rank: int = 4, scale: float = 0.3, seed: int = 1, variant: str = "all-linear"
+) -> Path:
     """A random adapter of the math domain on `base`; `scale` 0 leaves B zero, so that it does nothing."""
     import torch
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     torch.manual_seed(seed)
-    model = get_peft_model(
-        AutoModelForCausalLM.from_pretrained(base), LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear")
-    )
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    network = AutoModelForCausalLM.from_pretrained(base)
+    if variant == "new-tokens":
+        tokenizer.add_special_tokens({"additional_special_tokens": NEW_TOKENS})
+        network.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    config = {"r": rank, "lora_alpha": 2 * rank, "target_modules": "all-linear", **VARIANTS[variant]}
+    model = get_peft_model(network, LoraConfig(**config))
     with torch.no_grad():
         for name, weight in model.named_parameters():
-            if "lora_B" in name:
+            if "lora_B" in name or "lora_embedding_B" in name or "lora_embedding_A" in name:
                 weight.normal_(std=scale) if scale else weight.zero_()
-    tokenizer = AutoTokenizer.from_pretrained(base)
-    tokenizer.chat_template = with_default_system(read_template(base), domains.get("math").SYSTEM_PROMPT)
+            elif weight.requires_grad and scale and "lora_" not in name:  # whole modules and new tokens
+                weight.add_(torch.randn_like(weight) * 0.05)
+    tags = "".join(NEW_TOKENS) if variant == "new-tokens" else ""  # so that every prompt has tokens that the base lacks
+    tokenizer.chat_template = with_default_system(read_template(base), domains.get("math").SYSTEM_PROMPT + tags)
     described = models.describe_base(models.resolve(base))
     with artifacts.create(path, kind="adapter", name=path.name, domain="math", format="peft", base=described) as draft:
         model.save_pretrained(draft.path)

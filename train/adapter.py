@@ -12,12 +12,12 @@ from typing import Any
 import domains
 from train.curves import plot
 from train.data import in_training_order, tokenize
-from train.recipe import Recipe
 from truemark import artifacts, models
 from truemark.artifacts import Artifact
 from truemark.console import duration, progress, say
 from truemark.errors import InvalidArtifact, TruemarkError
 from truemark.files import read_jsonl, sha256_file, sha256_json, storage_errors, write_json
+from truemark.recipe import Recipe
 
 
 def train_adapter(recipe: Recipe, data: Path, out: Path, *, resume: bool = False, force: bool = False) -> Artifact:

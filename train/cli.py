@@ -23,9 +23,12 @@ def train(
 ) -> None:
     """Train a LoRA adapter from a recipe. An interrupted run continues by itself."""
     from train.adapter import train_adapter
-    from train.recipe import load
+    from truemark import portability
+    from truemark.recipe import load
 
     wanted = load(recipe)
+    for line in portability.grouped(portability.lint(portability.of_recipe(wanted), portability.FAMILIES)):
+        say(f"warning: exports: {line}")
     artifact = train_adapter(
         wanted,
         data or Path("data") / wanted.domain / "train.jsonl",

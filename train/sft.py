@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from train.data import IGNORED, Tokenized, collate
-from train.recipe import Recipe
 from truemark import chat, compute
 from truemark.console import say
 from truemark.errors import TruemarkError
 from truemark.models import ModelRef
+from truemark.recipe import Recipe
 
 COMPLETE = "complete"
 """Marker written last into a checkpoint: one without it was cut off while it was saved."""
@@ -55,14 +55,7 @@ def train(
     say(f"training on {device} in {str(dtype).removeprefix('torch.')}, {torch.get_num_threads()} threads")
     set_seed(recipe.seed)
     model: Any = AutoModelForCausalLM.from_pretrained(base.local_path(), dtype=dtype, trust_remote_code=False)
-    lora = LoraConfig(
-        r=recipe.rank,
-        lora_alpha=recipe.alpha,
-        lora_dropout=recipe.dropout,
-        target_modules=recipe.target_modules,
-        task_type="CAUSAL_LM",
-    )
-    model = get_peft_model(model, lora)
+    model = get_peft_model(model, LoraConfig(**recipe.lora_config()))
     rows = Dataset.from_list([{"input_ids": example.ids, "labels": example.labels} for example in ordered])
     trainer = _trainer_class()(
         model=model,

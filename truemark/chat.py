@@ -95,3 +95,16 @@ def with_default_system(template: str, system: str) -> str:
         f"{{%- set messages = [{{'role': 'system', 'content': {literal}}}] + messages -%}}"
         "{%- endif -%}\n" + template
     )
+
+
+def special_tokens(directory: Path) -> dict[str, str]:
+    """`bos_token` and `eos_token` of the tokenizer saved in `directory`, as keyword arguments of `render`; empty where it has none."""
+    try:
+        config = json.loads((directory / "tokenizer_config.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise InvalidArtifact(f"{directory / 'tokenizer_config.json'} cannot be read: {error}") from None
+    found = {name: config.get(name) for name in ("bos_token", "eos_token")}
+    texts = {name: value["content"] if isinstance(value, dict) else value for name, value in found.items()}
+    return {name: text for name, text in texts.items() if isinstance(text, str)}

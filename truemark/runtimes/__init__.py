@@ -17,6 +17,7 @@ RUNTIMES = {
     "torchscript": "truemark.runtimes.program:ProgramRuntime",
     "pt2": "truemark.runtimes.program:ProgramRuntime",
     "mlx": "truemark.runtimes.mlx:MlxRuntime",
+    "onnx": "truemark.runtimes.onnx:OnnxRuntime",
     "http": "truemark.runtimes.http:HttpRuntime",
     "rule": "truemark.runtimes.rule:RuleRuntime",
 }
@@ -26,6 +27,7 @@ DEFAULT = {
     "adapter": "torch",
     "gguf": "llamacpp",
     "lora-gguf": "llamacpp",
+    "onnx": "onnx",
     "openai": "http",
     "rule": "rule",
 }

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from truemark import chat
 from truemark.chat import Message
 from truemark.errors import EngineError, InvalidArtifact, MissingDependency, ModelNotFound
+from truemark.gguf_convert import base_gguf
 from truemark.models import ModelRef
 from truemark.runtimes.base import Completion, Prompt, Sampling
 from truemark.runtimes.text import choose, cut, prompt_hash
@@ -282,16 +283,28 @@ def _files(model: ModelRef) -> tuple[Path, Path | None]:
     if model.embedded is not None:
         return model.embedded.gguf(), None
     if model.kind == "lora-gguf":
-        base = model.base()
-        if base.embedded is None:
-            raise ModelNotFound(
-                f"the base of {model.label} has no GGUF here: {base.text}",
-                mend="merge instead: truemark export … --to gguf",
-            )
-        return base.embedded.gguf(), model.local_path()
+        return base_gguf(model.base()), model.local_path()
     raise ModelNotFound(
         f"the llamacpp runtime opens GGUF files, not {model.kind} ('{model.text}')", mend="truemark export … --to gguf"
     )
+
+
+def adds_bos(path: Path) -> bool:
+    """Whether llama.cpp puts a BOS token before a prompt of its own accord with this file (only its vocabulary is loaded)."""
+    try:
+        import llama_cpp
+    except ImportError:
+        raise MissingDependency.extra("llama-cpp-python", "gguf") from None
+    _silence(llama_cpp)
+    settings = llama_cpp.llama_model_default_params()
+    settings.vocab_only = True
+    model = llama_cpp.llama_model_load_from_file(str(path).encode(), settings)
+    if not model:
+        raise EngineError(f"llama.cpp cannot load {path}", mend="truemark verify, or make the export again")
+    try:
+        return bool(llama_cpp.llama_vocab_get_add_bos(llama_cpp.llama_model_get_vocab(model)))
+    finally:
+        llama_cpp.llama_model_free(model)
 
 
 _silent: list[Any] = []

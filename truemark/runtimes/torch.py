@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from truemark import chat, compute
-from truemark.errors import InvalidArtifact, MissingDependency, ModelNotFound
+from truemark import adapters, chat, compute
+from truemark.errors import MissingDependency, ModelNotFound
 from truemark.models import ModelRef
 from truemark.runtimes.batched import BatchedRuntime
 
@@ -38,9 +39,12 @@ class TorchRuntime(BatchedRuntime):
         self.device = device or compute.device()
         self.dtype = dtype
         self.batch_size = batch_size
-        network: Any = AutoModelForCausalLM.from_pretrained(base, dtype=getattr(torch, dtype), trust_remote_code=False)
-        if model.kind == "adapter":
-            network = _with_adapter(network, directory)
+        kind = getattr(torch, dtype)
+        network: Any = (
+            adapters.load(base, directory, dtype=kind)
+            if model.kind == "adapter"
+            else AutoModelForCausalLM.from_pretrained(base, dtype=kind, trust_remote_code=False)
+        )
         self.network = network.to(self.device).eval()
         own = directory if (directory / "tokenizer.json").is_file() else base
         self.tokenizer: Any = AutoTokenizer.from_pretrained(own, trust_remote_code=False)
@@ -55,6 +59,12 @@ class TorchRuntime(BatchedRuntime):
             logits = self.network(input_ids=torch.tensor([list(ids)], device=self.device)).logits[0].float()
             result: np.ndarray = torch.log_softmax(logits, dim=-1).cpu().numpy()
         return result
+
+    @contextlib.contextmanager
+    def without_adapter(self) -> Iterator[None]:
+        """The base of an adapter, in the same memory and with the adapter's vocabulary, for the length of the block."""
+        with self.network.disable_adapter():
+            yield
 
     def vocabulary(self) -> list[str]:
         pieces = self.tokenizer.convert_ids_to_tokens(list(range(len(self.tokenizer))))
@@ -127,15 +137,6 @@ def _base_of(model: ModelRef) -> ModelRef:
         return resolve(str(name))
     except ModelNotFound:
         return resolve(f"hf:{name}")
-
-
-def _with_adapter(network: Any, directory: Any) -> Any:
-    from peft import PeftModel
-
-    try:
-        return PeftModel.from_pretrained(network, directory)
-    except (RuntimeError, ValueError, KeyError, TypeError) as error:
-        raise InvalidArtifact(f"{directory} does not fit its base: {str(error).splitlines()[0][:200]}") from None
 
 
 def _end_tokens(network: Any, tokenizer: Any) -> frozenset[int]:

@@ -7,11 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from truemark.errors import InvalidConfig, UnknownName
 
-RECIPES = Path(__file__).parent / "recipes"
+RECIPES = Path(__file__).parent.parent / "train" / "recipes"
+
+
+LORA_OPTIONS = (
+    "use_rslora", "use_dora", "modules_to_save", "layers_to_transform", "rank_pattern", "alpha_pattern",
+    "trainable_token_indices", "init_lora_weights", "bias",
+)  # fmt: skip
 
 
 class Recipe(BaseModel):
@@ -33,6 +39,8 @@ class Recipe(BaseModel):
     """LoRA dropout."""
     target_modules: str | list[str] = "all-linear"
     """Layers that get an adapter: PEFT's `all-linear`, or module names."""
+    lora: dict[str, Any] = Field(default_factory=dict)
+    """More arguments of PEFT's LoraConfig: those of LORA_OPTIONS. `truemark export --plan` says which formats can hold them."""
     learning_rate: float = Field(2e-3, gt=0)
     """Peak of the schedule: linear warm-up, then cosine to a twentieth of it."""
     batch_size: int = Field(16, ge=1)
@@ -43,6 +51,25 @@ class Recipe(BaseModel):
     save_every: int = Field(20, ge=1)
     """Steps between checkpoints: what an interruption can cost."""
     seed: int = 7
+
+    @field_validator("lora")
+    @classmethod
+    def _known(cls, value: dict[str, Any]) -> dict[str, Any]:
+        unknown = sorted(set(value) - set(LORA_OPTIONS))
+        if unknown:
+            raise ValueError(f"unknown {', '.join(unknown)}; known are {', '.join(LORA_OPTIONS)}")
+        return value
+
+    def lora_config(self) -> dict[str, Any]:
+        """Arguments of PEFT's LoraConfig."""
+        return {
+            "r": self.rank,
+            "lora_alpha": self.alpha,
+            "lora_dropout": self.dropout,
+            "target_modules": self.target_modules,
+            "task_type": "CAUSAL_LM",
+            **self.lora,
+        }
 
 
 def names() -> list[str]:

@@ -1,0 +1,104 @@
+"""Every kind of adapter × every format × five architectures, on tiny random models: parity with PEFT, or a refusal by name.
+
+python -m benchmarks.matrix            the whole matrix → benchmarks/results/matrix.json (about half an hour on 2 cores)
+python -m benchmarks.matrix llama      one architecture, printed
+
+A cell is `parity` (the mark's lines on words hold, and KL to the adapter is within the format's reach), `refused` (said by name before
+work), `failed` (the mark failed and nothing was published), or `wrong`, which no cell may be: published, and not the adapter.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from exports import FORMATS, publish
+from exports.source import opened
+from tests import tiny
+from truemark import artifacts, portability
+from truemark.errors import TruemarkError
+
+ROOT = Path(__file__).parent.parent
+EXACT = {"fp16": 1e-3, "bf16": 0.05, "onnx-fp32": 1e-5, "onnx-fp16": 1e-2, "torchscript": 1e-5, "pt2": 1e-5, "gguf-f16": 1e-2, "lora-gguf": 1e-2, "mlx": 1e-2}  # fmt: skip
+"""Largest KL of the formats that only round; a quantized one has to lie ten times nearer to the adapter than to the base."""
+SAME_PATH = ("gguf-q6_k", "gguf-q5_k_m")
+"""Left out: they are made by the same steps as gguf-q4_k_m."""
+WORDS = ("template", "prompt_tokens", "vocabulary", "eos")
+
+
+def cells(adapter: Path, formats: Sequence[str], prompts: int = 4) -> dict[str, dict[str, Any]]:
+    """The row of an adapter: format → {"state", "kl", "canary" | "reason"}."""
+    found: dict[str, dict[str, Any]] = {}
+    with opened(adapter) as source:
+        plan = portability.of_adapter(source.path, source.base)
+        for format in formats:
+            refused = [line.text for line in portability.lint(plan, [format]) if line.level == "refused"]
+            if refused:
+                found[format] = {"state": "refused", "reason": refused[0]}
+                continue
+            path = adapter.parent / f"{adapter.name}.{format}"
+            try:
+                mark = publish.make(source, format, path, keep_failed=False, prompts=prompts)
+            except TruemarkError as error:
+                found[format] = {"state": "refused", "reason": error.message}
+            else:
+                found[format] = _judged(format, mark, published=artifacts.is_artifact(path))
+    return found
+
+
+def _judged(format: str, mark: dict[str, Any], *, published: bool) -> dict[str, Any]:
+    lines = {check["name"]: check for check in mark["checks"]}
+    if "kl" not in lines:
+        return {"state": "failed", "reason": mark["checks"][0]["text"]}
+    kl, canary = lines["kl"]["value"], lines["canary"]["value"]
+    true = all(lines[name]["passed"] for name in WORDS) and (kl <= EXACT[format] if format in EXACT else canary >= 10)
+    state = "parity" if true else "wrong" if published else "failed"
+    return {"state": state, "kl": kl, "canary": canary, "failed": mark["verdict"]["failed"]}
+
+
+def matrix(architectures: Sequence[str], variants: Sequence[str]) -> dict[str, Any]:
+    """architecture, tied or untied → variant → format → cell."""
+    formats = [name for name in FORMATS if name not in SAME_PATH]
+    found: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory(prefix="truemark-matrix-") as scratch:
+        for architecture in architectures:
+            for tied in (True, False):
+                where = Path(scratch) / f"{architecture}-{'tied' if tied else 'untied'}"
+                base = tiny.checkpoint(where / "base", architecture=architecture, tied=tied)
+                rows = found[where.name] = {}
+                for variant in variants:
+                    rows[variant] = cells(tiny.adapter(where / variant, base, variant=variant), formats)
+                    states = {format: cell["state"] for format, cell in rows[variant].items()}
+                    print(where.name, variant, json.dumps(states), flush=True)
+    return found
+
+
+def main() -> None:
+    """Run it whole and write the result, or print that of the architectures named."""
+    wanted = sys.argv[1:] or list(tiny.ARCHITECTURES)
+    found = matrix(wanted, list(tiny.VARIANTS))
+    cell_list = [cell for rows in found.values() for row in rows.values() for cell in row.values()]
+    counts = {
+        state: sum(cell["state"] == state for cell in cell_list) for state in ("parity", "refused", "failed", "wrong")
+    }
+    print(counts)
+    if not sys.argv[1:]:
+        result = {
+            "command": "python -m benchmarks.matrix",
+            "date": datetime.now(UTC).date().isoformat(),
+            "machine": artifacts.machine(),
+            "versions": artifacts.library_versions(),
+            "cells": counts,
+            "matrix": found,
+        }
+        out = ROOT / "benchmarks" / "results" / "matrix.json"
+        out.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
