@@ -144,5 +144,6 @@ def _refuse_pickles(file: Path) -> None:
                 pickled = [entry.filename]
             if pickled:
                 raise InvalidArtifact(
-                    f"{file} holds pickled data ({pickled[0]}): loading it would run its author's code", mend="export it again"
+                    f"{file} holds pickled data ({pickled[0]}): loading it would run its author's code",
+                    mend="export it again",
                 )
