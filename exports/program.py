@@ -20,30 +20,20 @@ from pathlib import Path
 from typing import Any
 
 from exports.source import Source
+from truemark import holds
 from truemark.errors import InvalidArtifact
 from truemark.files import write_json
 
 DESCRIPTION = "program.json"
-DECODERS = ("llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text")
-"""Values of `model_type` whose attention masks are known here and whose programs are tested."""
 _BY_LAYER_TYPE = ("qwen2", "qwen3", "gemma2", "gemma3_text")
 """Those that take one mask for each type of layer; the others take one for all layers."""
-_LENGTH_DEPENDENT_ROPE = ("dynamic", "longrope")
 
 
 def refuse(source: Source, what: str) -> None:
     """Raise InvalidArtifact, before any work, when a program cannot hold the base of `source`. `what` names the format in the message."""
     config = json.loads((source.base.local_path() / "config.json").read_text(encoding="utf-8"))
-    kind = config.get("model_type")
-    if kind not in DECODERS:
-        raise InvalidArtifact(f"{what} holds {', '.join(DECODERS)}; the base is {kind}", mend="export to fp16 instead")
-    rope = json.dumps([config.get("rope_parameters"), config.get("rope_scaling")])
-    for name in _LENGTH_DEPENDENT_ROPE:
-        if f'"{name}"' in rope:
-            raise InvalidArtifact(
-                f"{what} cannot hold '{name}' rotary embeddings: they change with the length of the prompt, and tracing would freeze one length",
-                mend="export to fp16 or gguf instead",
-            )
+    if reason := holds.program(config):
+        raise InvalidArtifact(f"{what}: {reason}", mend="export to fp16 or gguf instead")
 
 
 def opened(source: Source) -> Any:

@@ -22,6 +22,8 @@ def write(source: Source, out: Path, format: str) -> None:
     with program.quiet(), torch.no_grad():
         exported = torch.export.export(step, inputs, dynamic_shapes=_dynamic(len(inputs[-1])), strict=False)
         exported.example_inputs = None  # they would be kept as a pickle; without them the archive holds none
+        for node in exported.graph.nodes:  # names files of this machine, and is half of the archive's text
+            node.meta.pop("stack_trace", None)
         program.prove(exported.module(), step, "the exported program")
         torch.export.save(exported, out / FILE)
     program.describe(source, step, out, FILE, _NOTE)

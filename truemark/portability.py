@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from truemark import lora
+from truemark import holds, lora
 from truemark.errors import InvalidArtifact, MissingDependency, TruemarkError
 from truemark.models import ModelRef, resolve
 from truemark.recipe import Recipe
@@ -182,10 +182,19 @@ def _rotary(plan: Plan, format: str) -> Found:
     return [("refused", f"its exporter cannot read the {len(found)} rotary embeddings of {plan.architecture}")]
 
 
+def _held(plan: Plan, format: str) -> Found:
+    """What the programs of torch and mlx-lm cannot hold: see `truemark/holds.py`."""
+    if format not in HELD:
+        return []
+    apart = plan.tied and plan.trains("embed_tokens", "lm_head")
+    reason = HELD[format]({**plan.base, "tie_word_embeddings": plan.tied and not apart})
+    return [("refused", reason)] if reason else []
+
+
 def _installed(plan: Plan, format: str) -> Found:
     missing = [
         package
-        for package in NEEDS.get(format.split("-", maxsplit=1)[0], ())
+        for package in NEEDS.get(format, NEEDS.get(format.split("-", maxsplit=1)[0], ()))
         if importlib.util.find_spec(package) is None
     ]
     return [("refused", f"{_NOT_HERE} {', '.join(missing)}")] if missing else []
@@ -202,12 +211,22 @@ RULES: tuple[Callable[[Plan, str], Found], ...] = (
     _resized,
     _architecture,
     _rotary,
+    _held,
     _installed,
 )
 
 _NOT_HERE = "not installed here:"
-NEEDS = {"mlx": ("mlx_lm",), "4bit": ("bitsandbytes",), "onnx": ("onnxruntime_genai", "onnxruntime")}
-"""Packages that a family of formats needs beyond those of every export."""
+NEEDS = {
+    "mlx": ("mlx_lm",),
+    "4bit": ("bitsandbytes",),
+    "onnx": ("onnxruntime_genai", "onnxruntime"),
+    "int8-torchao": ("torchao",),
+    "int8-w8a8": ("compressed_tensors",),
+    "int8-w8a16": ("compressed_tensors",),
+}
+"""Packages that a format, or a family of formats, needs beyond those of every export."""
+HELD = {"torchscript": holds.program, "pt2": holds.program, "mlx": holds.mlx}
+"""Formats that say from the base's config.json alone what they cannot hold."""
 
 
 @lru_cache

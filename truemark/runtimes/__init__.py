@@ -14,10 +14,10 @@ __all__ = ["Completion", "Prompt", "Runtime", "Sampling", "open_runtime"]
 RUNTIMES = {
     "torch": "truemark.runtimes.torch:TorchRuntime",
     "llamacpp": "truemark.runtimes.llamacpp:LlamaCppRuntime",
-    "onnx": "truemark.runtimes.onnx:OnnxRuntime",
     "torchscript": "truemark.runtimes.program:ProgramRuntime",
     "pt2": "truemark.runtimes.program:ProgramRuntime",
     "mlx": "truemark.runtimes.mlx:MlxRuntime",
+    "onnx": "truemark.runtimes.onnx:OnnxRuntime",
     "http": "truemark.runtimes.http:HttpRuntime",
     "rule": "truemark.runtimes.rule:RuleRuntime",
 }

@@ -31,7 +31,7 @@ class MlxRuntime(BatchedRuntime):
             from mlx.utils import tree_map
             from mlx_lm.utils import load_model
         except ImportError as error:
-            raise MissingDependency.extra(error.name or "mlx_lm", "mlx") from None
+            raise MissingDependency(f"mlx-lm cannot be loaded: {error}", mend="pip install 'truemark[mlx]'") from None
         directory = model.local_path()
         self.model_ref = model
         self.batch_size = batch_size

@@ -135,11 +135,15 @@ def _load_pt2(file: Path) -> Any:
 def _refuse_pickles(file: Path) -> None:
     """Raise InvalidArtifact when an archive holds anything that `torch.export.load` would unpickle."""
     with zipfile.ZipFile(file) as archive:
-        for name in archive.namelist():
-            if name.endswith(("_weights_config.json", "_constants_config.json")):
-                payloads = json.loads(archive.read(name))["config"]
-                pickled = [key for key, payload in payloads.items() if payload.get("use_pickle")]
-            else:
-                pickled = [name] if name.endswith((".pt", ".pkl")) or "/custom_objs" in name else []
+        for entry in archive.infolist():
+            pickled: list[str] = []
+            if entry.filename.endswith(("_weights_config.json", "_constants_config.json")):
+                payloads = json.loads(archive.read(entry))["config"]
+                pickled = [name for name, payload in payloads.items() if payload.get("use_pickle")]
+            elif "/sample_inputs/" in entry.filename and entry.file_size:
+                pickled = [entry.filename]
             if pickled:
-                raise InvalidArtifact(f"{file} holds pickled data ({pickled[0]}): loading it would run its author's code", mend="export it again")  # fmt: skip
+                raise InvalidArtifact(
+                    f"{file} holds pickled data ({pickled[0]}): loading it would run its author's code",
+                    mend="export it again",
+                )

@@ -30,8 +30,8 @@ class FileTokenizer:
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
         self.template = chat.read_template(directory)
-        config = _read(directory / "tokenizer_config.json")
-        self.bos_token, self.eos_token = _token(config.get("bos_token")), _token(config.get("eos_token"))
+        special = chat.special_tokens(directory)
+        self.bos_token, self.eos_token = special.get("bos_token", ""), special.get("eos_token", "")
         self.eos = self._end_tokens(directory)
 
     def encode(self, text: str) -> list[int]:
@@ -66,7 +66,3 @@ def _read(file: Path) -> dict[str, Any]:
     if not isinstance(loaded, dict):
         raise InvalidArtifact(f"{file}: expected an object")
     return loaded
-
-
-def _token(value: Any) -> str:
-    return str(value["content"]) if isinstance(value, dict) else str(value or "")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from truemark import adapters, chat, compute
@@ -26,7 +28,7 @@ class TorchRuntime(BatchedRuntime):
         """Load `model` (checkpoint or adapter). Raises ModelNotFound, InvalidArtifact, or MissingDependency without torch."""
         try:
             import torch
-            from transformers import AutoModelForCausalLM, AutoTokenizer
+            from transformers import AutoTokenizer
         except ImportError as error:
             raise MissingDependency.extra(error.name or "torch", "train") from None
         compute.prepare()
@@ -41,9 +43,7 @@ class TorchRuntime(BatchedRuntime):
         self.batch_size = batch_size
         kind = getattr(torch, dtype)
         network: Any = (
-            adapters.load(base, directory, dtype=kind)
-            if model.kind == "adapter"
-            else AutoModelForCausalLM.from_pretrained(base, dtype=kind, trust_remote_code=False)
+            adapters.load(base, directory, dtype=kind) if model.kind == "adapter" else _checkpoint(base, kind)
         )
         self.network = network.to(self.device).eval()
         own = directory if (directory / "tokenizer.json").is_file() else base
@@ -122,12 +122,24 @@ class TorchRuntime(BatchedRuntime):
         return cache
 
 
+def _checkpoint(directory: Path, dtype: Any) -> Any:
+    from transformers import AutoModelForCausalLM
+
+    try:
+        return AutoModelForCausalLM.from_pretrained(directory, dtype=dtype, trust_remote_code=False)
+    except ImportError as error:  # a quantized checkpoint names the package that reads it
+        config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+        method = config.get("quantization_config", {}).get("quant_method", "")
+        raise MissingDependency(
+            f"{directory} needs a package that is not installed: {str(error).splitlines()[0][:200]}",
+            mend=f"pip install 'truemark[{'bnb' if method == 'bitsandbytes' else 'int8'}]'",
+        ) from None
+
+
 def _base_of(model: ModelRef) -> ModelRef:
     """The base of an adapter artifact, or of a plain PEFT directory by the name in its config."""
     if model.artifact is not None:
         return model.base()
-    import json
-
     from truemark.models import resolve
 
     name = json.loads((model.local_path() / "adapter_config.json").read_text(encoding="utf-8")).get(
