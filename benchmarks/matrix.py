@@ -37,7 +37,7 @@ def cells(adapter: Path, formats: Sequence[str], prompts: int = 4) -> dict[str, 
     with opened(adapter) as source:
         plan = portability.of_adapter(source.path, source.base)
         for format in formats:
-            refused = [line.text for line in portability.lint(plan, [format]) if line.level == "refused"]
+            refused = [line.text for line in portability.blocked(plan, [format])]
             if refused:
                 found[format] = {"state": "refused", "reason": refused[0]}
                 continue

@@ -80,8 +80,8 @@ def _plan(text: str, wanted: list[str], as_json: bool) -> None:
     if as_json:
         print(json.dumps([asdict(line) for line in lines], indent=2))
     else:
-        refused = {line.format for line in lines if line.level == "refused"}
-        fine = [format for format in wanted if format not in refused]
+        out = {line.format for line in lines if line.level in ("refused", "absent")}
+        fine = [format for format in wanted if format not in out]
         print("\n".join([*grouped(lines), f"can be made: {', '.join(fine) or 'none'}"]))
     if any(line.level == "refused" for line in lines):
         raise CheckFailed(f"{text} cannot be exported to every one of: {', '.join(wanted)}")

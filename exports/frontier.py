@@ -15,7 +15,7 @@ from truemark.artifacts import machine, open_artifact
 from truemark.console import progress, say
 from truemark.errors import EngineError
 from truemark.files import publish_directory, write_json
-from truemark.portability import grouped, lint
+from truemark.portability import blocked, grouped
 
 CANDIDATES = tuple(name for name in FORMATS if name not in ("bf16", "torchscript", "pt2", "4bit", "mlx"))
 """What is tried when no format is asked for: all but compatibility artifacts and what is made for other hardware."""
@@ -34,11 +34,9 @@ def fastest(
     """
     domain = open_artifact(adapter, verify=False).manifest.domain
     if formats is None:
-        lines = lint(planned(str(adapter)), CANDIDATES)
-        say("\n".join(grouped([line for line in lines if line.level == "refused"])))
-        formats = [
-            name for name in CANDIDATES if not any(line.format == name and line.level == "refused" for line in lines)
-        ]
+        lines = blocked(planned(str(adapter)), CANDIDATES)
+        say("\n".join(grouped(lines)))
+        formats = [name for name in CANDIDATES if name not in {line.format for line in lines}]
     made = export(adapter, list(formats), out, keep_failed=False, prompts=prompts)
     rows = [_row(path, mark, max_loss) for path, mark in made]
     with progress("speed on this machine", total=len(rows) + 1) as advance:

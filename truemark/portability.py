@@ -19,7 +19,8 @@ from truemark.errors import InvalidArtifact, MissingDependency, TruemarkError
 from truemark.models import ModelRef, resolve
 from truemark.recipe import Recipe
 
-Level = Literal["refused", "handled", "note"]
+Level = Literal["refused", "absent", "handled", "note"]
+"""`refused`: the format cannot hold it. `absent`: its exporter is not installed here."""
 
 
 @dataclass(frozen=True)
@@ -98,9 +99,14 @@ def lint(plan: Plan, formats: Sequence[str]) -> list[Line]:
     ]
 
 
+def blocked(plan: Plan, formats: Sequence[str]) -> list[Line]:
+    """The lines that keep one of `formats` from being made here."""
+    return [line for line in lint(plan, formats) if line.level in ("refused", "absent")]
+
+
 def grouped(lines: Sequence[Line]) -> list[str]:
     """The lines as text, refusals first, one for all formats of which the same is said."""
-    order = {"refused": 0, "handled": 1, "note": 2}
+    order = {"refused": 0, "absent": 1, "handled": 2, "note": 3}
     formats: dict[tuple[Level, str], list[str]] = {}
     for line in sorted(lines, key=lambda line: order[line.level]):
         formats.setdefault((line.level, line.text), []).append(line.format)
@@ -109,9 +115,9 @@ def grouped(lines: Sequence[Line]) -> list[str]:
 
 def refuse(plan: Plan, formats: Sequence[str]) -> None:
     """Raise InvalidArtifact naming every format that cannot hold the adapter, or MissingDependency for what is not installed."""
-    refused = [line for line in lint(plan, formats) if line.level == "refused"]
+    refused = blocked(plan, formats)
     if refused:
-        kind = MissingDependency if all(line.text.startswith(_NOT_HERE) for line in refused) else InvalidArtifact
+        kind = InvalidArtifact if any(line.level == "refused" for line in refused) else MissingDependency
         raise kind(
             f"{plan.name} cannot be exported as asked:\n  " + "\n  ".join(grouped(refused)),
             mend="leave these formats out: --to fp16,gguf",
@@ -197,7 +203,7 @@ def _installed(plan: Plan, format: str) -> Found:
         for package in NEEDS.get(format, NEEDS.get(format.split("-", maxsplit=1)[0], ()))
         if importlib.util.find_spec(package) is None
     ]
-    return [("refused", f"{_NOT_HERE} {', '.join(missing)}")] if missing else []
+    return [("absent", f"not installed here: {', '.join(missing)}")] if missing else []
 
 
 FAMILIES = ("merged", "gguf", "lora-gguf", "onnx")
@@ -215,7 +221,6 @@ RULES: tuple[Callable[[Plan, str], Found], ...] = (
     _installed,
 )
 
-_NOT_HERE = "not installed here:"
 NEEDS = {
     "mlx": ("mlx_lm",),
     "4bit": ("bitsandbytes",),
