@@ -260,7 +260,9 @@ def test_k_quants_fall_back_where_rows_are_short_and_say_so(quick: Path) -> None
     for quant in ("q6_k", "q5_k_m", "q4_k_m"):
         export = artifacts.open_artifact(quick / f"tuned.gguf-{quant}")
         account = json.loads((export.path / "quantization.json").read_text())
-        assert account["fallback_count"] == len(account["fallbacks"]) == 15
+        assert (
+            account["fallback_count"] == len(account["fallbacks"]) == 14
+        )  # llama.cpp chooses 8 bits for the tied embedding itself
         assert not {"Q6_K", "Q5_K", "Q4_K"} & set(account["types"])
         made_of = account["importance_matrix"]
         assert (made_of is not None) == (quant == "q4_k_m")
@@ -270,7 +272,9 @@ def test_k_quants_fall_back_where_rows_are_short_and_say_so(quick: Path) -> None
 
 
 def test_k_quants_are_real_where_rows_are_long(quick: Path, tiny_base: Path) -> None:
-    base = make_base(quick / "wide", tiny_base, hidden_size=256, intermediate_size=512, num_attention_heads=4)
+    base = make_base(
+        quick / "wide", tiny_base, hidden_size=256, intermediate_size=512, num_attention_heads=4, initializer_range=0.04
+    )
     tiny.adapter(quick / "wider", base, scale=0.1)
     try:
         cli.run(["export", str(quick / "wider"), "--to", "gguf", "--quant", "q4_k_m,q6_k", "--keep-failed"])
@@ -279,8 +283,9 @@ def test_k_quants_are_real_where_rows_are_long(quick: Path, tiny_base: Path) -> 
     for quant, type in (("q4_k_m", "Q4_K"), ("q6_k", "Q6_K")):
         account = json.loads((quick / f"wider.gguf-{quant}" / "quantization.json").read_text())
         assert account["fallback_count"] == 0 and account["types"][type] >= 8
-    q6 = json.loads((quick / "wider.gguf-q6_k" / "mark.json").read_text())
-    assert {check["name"]: check["value"] for check in q6["checks"]}["kl"] < 0.05
+    marks = [json.loads((quick / f"wider.gguf-{quant}" / "mark.json").read_text()) for quant in ("q6_k", "q4_k_m")]
+    q6, q4 = ({check["name"]: check["value"] for check in mark["checks"]}["kl"] for mark in marks)
+    assert q6 < 0.02 and q6 < q4 / 3
 
 
 def test_the_importance_matrix_sees_training_text_only(quick: Path) -> None:
