@@ -16,13 +16,14 @@ import numpy as np
 import pytest
 
 import domains
-from exports import bundle, gguf, mark, reference
+from exports import bundle, gguf, mark, modelfile, reference
 from exports.go_template import NotAConcatenation, Pieces, pieces
 from tests import tiny
 from truemark import artifacts, chat, cli, embedded, gguf_convert, lora, models
 from truemark.errors import CheckFailed, InvalidArtifact, StorageError, TruemarkError
 from truemark.models import ModelRef
 from truemark.runtimes import Sampling, open_runtime
+from truemark.runtimes.llamacpp import adds_bos
 
 # ---------------------------------------------------------------- tiny models
 
@@ -450,6 +451,21 @@ def test_modelfiles_of_a_merged_and_a_lora_export(quick: Path) -> None:
                 else [{"role": "system", "content": "Solve step by step."}, *messages]
             )
             assert go(source, sent) == chat.render(template, messages, **chat.special_tokens(quick / "tuned"))
+
+
+@pytest.mark.parametrize("adds", [False, True])
+def test_bos_is_written_once(adds: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Where the file makes the engine add BOS, the template leaves it out; where it has none to leave out, a comment says so."""
+    monkeypatch.setattr(modelfile, "adds_bos", lambda path: adds)
+    [template] = modelfile._template(LLAMA3, SPECIAL, tmp_path)[-1:]
+    assert template.startswith('TEMPLATE """') and ("<s>" in template) != adds
+    assert bool([line for line in modelfile._template(CHATML, SPECIAL, tmp_path) if "adds <s>" in line]) == adds
+    refused = modelfile._template(CHATML + "{{ strftime_now('%d') }}", SPECIAL, tmp_path)
+    assert "no TEMPLATE" in refused[0] and all(line.startswith("#") for line in refused)
+
+
+def test_the_vocabulary_says_whether_bos_is_added() -> None:
+    assert adds_bos(embedded.SMOLLM2.gguf()) is False
 
 
 # ---------------------------------------------------------------- the bundle
