@@ -6,6 +6,7 @@ rendered again beside the Jinja template on other conversations, and must be equ
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -21,6 +22,17 @@ class NotAConcatenation(Exception):
 
 
 @dataclass(frozen=True)
+class Plain:
+    """A chat template in which the text around a content does not depend on its neighbours."""
+
+    start: str
+    turns: dict[str, tuple[str, str]]
+    """Role → (text before, text after)."""
+    opening: str
+    """After all messages: it opens the assistant's turn."""
+
+
+@dataclass(frozen=True)
 class Pieces:
     """A chat template as texts between contents."""
 
@@ -30,10 +42,8 @@ class Pieces:
     """After the last user's content: its end and the opening of the assistant's turn."""
     system: str | None
     """The system prompt that the template brings when the messages have none."""
-    turns: dict[str, tuple[str, str]] | None
-    """Role → (text before, text after), where the texts do not depend on the neighbour: a plainer way to write the same."""
-    opening: str
-    """With `turns`: the text after all messages that opens the assistant's turn."""
+    plain: Plain | None
+    """A plainer way to write the same, where there is one."""
     trims: bool
     """The template strips white space around contents, which Go's does not."""
 
@@ -53,18 +63,18 @@ class Pieces:
         if not bos or not all(self.before[key].startswith(bos) for key in starts):
             return None
         before = {key: text.removeprefix(bos) if key in starts else text for key, text in self.before.items()}
-        turns = None if self.turns is None else _turns(before, self.turns["user"][1], self.turns["assistant"][1])
-        return replace(self, before=before, turns=turns)
+        plain = self.plain and _plain(before, self.end, self.plain.turns["user"][1], self.plain.turns["assistant"][1])
+        return replace(self, before=before, plain=plain)
 
     def go(self) -> str:
         """Go template source over Ollama's `.Messages`."""
-        if self.turns is not None:
+        if self.plain is not None:
             cases = [
                 f'eq .Role "{role}" }}}}{_literal(first)}{{{{ .Content }}}}{_literal(last)}'
-                for role, (first, last) in self.turns.items()
+                for role, (first, last) in self.plain.turns.items()
             ]
             body = "{{ range .Messages }}{{ if " + "{{ else if ".join(cases) + "{{ end }}{{ end }}"
-            return body + _literal(self.opening)
+            return _literal(self.plain.start) + body + _literal(self.plain.opening)
         cases = [
             f'and (eq $before "{previous}") (eq .Role "{role}") }}}}{_literal(text)}'
             for (previous, role), text in self.before.items()
@@ -78,7 +88,8 @@ class Pieces:
 
 
 def _literal(text: str) -> str:
-    return text.replace("{{", '{{ "{{" }}')
+    """Plain text in a Go template; a brace that could open an action is written as a string."""
+    return re.sub(r"\{\{+|\{$", lambda found: f'{{{{ "{found[0]}" }}}}', text)
 
 
 def pieces(template: str, *, bos_token: str = "", eos_token: str = "") -> Pieces:
@@ -131,8 +142,7 @@ def _probe(rendered: Render) -> Pieces:
     if system:
         del before["", "user"]
     user_end, assistant_end = (_after(rendered, roles) for roles in (["user"], ["user", "assistant"]))
-    turns = _turns(before, user_end, assistant_end) if end.startswith(user_end) else None
-    return Pieces(before, end, system, turns, end.removeprefix(user_end), trims=False)
+    return Pieces(before, end, system, _plain(before, end, user_end, assistant_end), trims=False)
 
 
 def _gaps(rendered: Render, roles: list[str]) -> tuple[dict[tuple[str, str], str], str]:
@@ -155,20 +165,21 @@ def _after(rendered: Render, roles: list[str]) -> str:
     return rendered(list(zip(roles, marks, strict=True)), opens=False).partition(marks[-1])[2]
 
 
-def _turns(before: dict[tuple[str, str], str], user_end: str, assistant_end: str) -> dict[str, tuple[str, str]] | None:
-    """Texts before and after each role's words, if the texts between them fall apart so."""
-    if not before["user", "assistant"].startswith(user_end) or not before["assistant", "user"].startswith(
-        assistant_end
-    ):
+def _plain(before: dict[tuple[str, str], str], end: str, user_end: str, assistant_end: str) -> Plain | None:
+    """The texts before and after each role's words, if the texts between them fall apart so."""
+    between = before["user", "assistant"], before["assistant", "user"]
+    if not (end.startswith(user_end) and between[0].startswith(user_end) and between[1].startswith(assistant_end)):
         return None
-    user = before["assistant", "user"].removeprefix(assistant_end)
-    assistant = before["user", "assistant"].removeprefix(user_end)
-    if before.get(("", "user"), user) != user:
-        return None
+    assistant, user = between[0].removeprefix(user_end), between[1].removeprefix(assistant_end)
+    start = ""
+    if ("", "user") in before:
+        if not before["", "user"].endswith(user):
+            return None
+        start = before["", "user"][: len(before["", "user"]) - len(user)]
     turns = {"user": (user, user_end), "assistant": (assistant, assistant_end)}
     if ("system", "user") in before:
-        if not before["system", "user"].endswith(user):
+        first, second = before["", "system"], before["system", "user"]
+        if not (second.endswith(user) and first.startswith(start)):
             return None
-        after = before["system", "user"][: len(before["system", "user"]) - len(user)]
-        turns = {"system": (before["", "system"], after), **turns}
-    return turns
+        turns = {"system": (first.removeprefix(start), second[: len(second) - len(user)]), **turns}
+    return Plain(start, turns, end.removeprefix(user_end))

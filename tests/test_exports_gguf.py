@@ -16,13 +16,14 @@ import numpy as np
 import pytest
 
 import domains
-from exports import bundle, gguf, mark, reference
+from exports import bundle, gguf, mark, modelfile, reference
 from exports.go_template import NotAConcatenation, Pieces, pieces
 from tests import tiny
 from truemark import artifacts, chat, cli, embedded, gguf_convert, lora, models
 from truemark.errors import CheckFailed, InvalidArtifact, StorageError, TruemarkError
 from truemark.models import ModelRef
 from truemark.runtimes import Sampling, open_runtime
+from truemark.runtimes.llamacpp import adds_bos
 
 # ---------------------------------------------------------------- tiny models
 
@@ -75,10 +76,11 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache of this test's for converted models."""
-    monkeypatch.setattr(gguf_convert, "cache_dir", lambda: tmp_path / "cache")
-    return tmp_path / "cache"
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of this test process's for converted models."""
+    cache = tiny.shared(tmp_path_factory) / "cache"
+    monkeypatch.setattr(gguf_convert, "cache_dir", lambda: cache)
+    return cache
 
 
 def distribution(ref: ModelRef, runtime: str) -> np.ndarray:
@@ -113,7 +115,7 @@ SCALINGS: dict[str, dict[str, Any]] = {
     "alpha_pattern": {"alpha_pattern": {"down_proj": 32, "k_proj": 1}},
     "all": {"use_rslora": True, "rank_pattern": {"v_proj": 2}, "alpha_pattern": {"v_proj": 3, "gate_proj": 20}},
     "attention": {"target_modules": ["q_proj", "v_proj"]},
-    "top layer": {"layers_to_transform": [1]},
+    "top layer": {"target_modules": ["q_proj", "v_proj", "up_proj"], "layers_to_transform": [1]},
 }
 
 
@@ -131,6 +133,7 @@ def test_a_lora_gguf_is_the_peft_adapter_whatever_its_scaling(
 
 def test_scaling_is_pefts_own(tiny_base: Path, tmp_path: Path) -> None:
     from peft import PeftModel
+    from peft.tuners.lora import LoraLayer
     from transformers import AutoModelForCausalLM
 
     adapter = make_peft(tmp_path / "peft", tiny_base, **SCALINGS["all"])
@@ -138,7 +141,7 @@ def test_scaling_is_pefts_own(tiny_base: Path, tmp_path: Path) -> None:
     network = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(tiny_base), adapter)
     checked = 0
     for name, module in network.named_modules():
-        if hasattr(module, "scaling") and module.scaling:
+        if isinstance(module, LoraLayer):
             key = name.removeprefix("base_model.model.")
             assert lora.scaling(config, key, module.r["default"]) == pytest.approx(module.scaling["default"])
             assert lora.stated_rank(config, key) == module.r["default"]
@@ -258,7 +261,9 @@ def test_k_quants_fall_back_where_rows_are_short_and_say_so(quick: Path) -> None
     for quant in ("q6_k", "q5_k_m", "q4_k_m"):
         export = artifacts.open_artifact(quick / f"tuned.gguf-{quant}")
         account = json.loads((export.path / "quantization.json").read_text())
-        assert account["fallback_count"] == len(account["fallbacks"]) == 15
+        assert (
+            account["fallback_count"] == len(account["fallbacks"]) == 14
+        )  # llama.cpp chooses 8 bits for the tied embedding itself
         assert not {"Q6_K", "Q5_K", "Q4_K"} & set(account["types"])
         made_of = account["importance_matrix"]
         assert (made_of is not None) == (quant == "q4_k_m")
@@ -268,7 +273,9 @@ def test_k_quants_fall_back_where_rows_are_short_and_say_so(quick: Path) -> None
 
 
 def test_k_quants_are_real_where_rows_are_long(quick: Path, tiny_base: Path) -> None:
-    base = make_base(quick / "wide", tiny_base, hidden_size=256, intermediate_size=512, num_attention_heads=4)
+    base = make_base(
+        quick / "wide", tiny_base, hidden_size=256, intermediate_size=512, num_attention_heads=4, initializer_range=0.04
+    )
     tiny.adapter(quick / "wider", base, scale=0.1)
     try:
         cli.run(["export", str(quick / "wider"), "--to", "gguf", "--quant", "q4_k_m,q6_k", "--keep-failed"])
@@ -277,8 +284,9 @@ def test_k_quants_are_real_where_rows_are_long(quick: Path, tiny_base: Path) -> 
     for quant, type in (("q4_k_m", "Q4_K"), ("q6_k", "Q6_K")):
         account = json.loads((quick / f"wider.gguf-{quant}" / "quantization.json").read_text())
         assert account["fallback_count"] == 0 and account["types"][type] >= 8
-    q6 = json.loads((quick / "wider.gguf-q6_k" / "mark.json").read_text())
-    assert {check["name"]: check["value"] for check in q6["checks"]}["kl"] < 0.05
+    marks = [json.loads((quick / f"wider.gguf-{quant}" / "mark.json").read_text()) for quant in ("q6_k", "q4_k_m")]
+    q6, q4 = ({check["name"]: check["value"] for check in mark["checks"]}["kl"] for mark in marks)
+    assert q6 < 0.02 and q6 < q4 / 3
 
 
 def test_the_importance_matrix_sees_training_text_only(quick: Path) -> None:
@@ -310,7 +318,7 @@ MISTRAL = (
     "{{ bos_token }}{% for m in messages %}{% if m['role'] == 'system' %}{{ raise_exception('no system here') }}{% elif m['role'] == 'user' %}"
     "[INST] {{ m['content'] }} [/INST]{% else %} {{ m['content'] }}{{ eos_token }}{% endif %}{% endfor %}"
 )
-BRACES = CHATML.replace("<|im_start|>", "{{ '{{role}}' }}")
+BRACES = CHATML.replace("<|im_start|>", "{{ '{{role}}' }}").replace("\n{{ m['content']", "\n{{ '{' }}{{ m['content']")
 TEMPLATES = {
     "chatml": CHATML,
     "llama3": LLAMA3,
@@ -389,7 +397,7 @@ def test_the_go_template_renders_what_the_chat_template_renders(name: str) -> No
     found = pieces(template, **SPECIAL)
     assert found.trims == (name == "llama3")
     assert (found.system is not None) == ("prompt" in name)
-    assert (found.turns is None) == ("gemma" in name), "the plain way to write it is taken where there is one"
+    assert (found.plain is None) == ("gemma" in name), "the plain way to write it is taken where there is one"
     for talk in TALKS:
         messages = [{"role": role, "content": content} for role, content in talk]
         if name == "mistral" and talk[0][0] == "system":
@@ -443,6 +451,21 @@ def test_modelfiles_of_a_merged_and_a_lora_export(quick: Path) -> None:
                 else [{"role": "system", "content": "Solve step by step."}, *messages]
             )
             assert go(source, sent) == chat.render(template, messages, **chat.special_tokens(quick / "tuned"))
+
+
+@pytest.mark.parametrize("adds", [False, True])
+def test_bos_is_written_once(adds: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Where the file makes the engine add BOS, the template leaves it out; where it has none to leave out, a comment says so."""
+    monkeypatch.setattr(modelfile, "adds_bos", lambda path: adds)
+    [template] = modelfile._template(LLAMA3, SPECIAL, tmp_path)[-1:]
+    assert template.startswith('TEMPLATE """') and ("<s>" in template) != adds
+    assert bool([line for line in modelfile._template(CHATML, SPECIAL, tmp_path) if "adds <s>" in line]) == adds
+    refused = modelfile._template(CHATML + "{{ strftime_now('%d') }}", SPECIAL, tmp_path)
+    assert "no TEMPLATE" in refused[0] and all(line.startswith("#") for line in refused)
+
+
+def test_the_vocabulary_says_whether_bos_is_added() -> None:
+    assert adds_bos(embedded.SMOLLM2.gguf()) is False
 
 
 # ---------------------------------------------------------------- the bundle

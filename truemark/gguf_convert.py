@@ -48,11 +48,16 @@ def base_gguf(base: ModelRef) -> Path:
     if base.kind != "checkpoint":
         raise InvalidArtifact(f"'{base.text}' is no base for llama.cpp: expected a checkpoint, found {base.kind}")
     checkpoint = base.local_path()
-    small = {file.name: sha256_file(file) for file in sorted(checkpoint.glob("*.json"))}
+    small = {
+        file.name: sha256_file(file)
+        for kind in ("*.json", "*.model", "*.jinja")
+        for file in sorted(checkpoint.glob(kind))
+    }
     key = sha256_json({"weights": base.weights_sha256(), "files": small, "llama.cpp": VERSION})
     out = cache_dir() / "gguf-bases" / key[:16]
     if not (out / "base.f16.gguf").is_file():
-        refuse_unsafe_files(checkpoint)
+        if not any(checkpoint.glob("*.safetensors")):  # without them the converter would open a pickle
+            raise InvalidArtifact(f"{checkpoint} holds no safetensors", mend="truemark models pull " + base.text)
         say(f"converting {base.text} to GGUF (once, some seconds)")
         with publish_directory(out) as tmp:
             convert_checkpoint(checkpoint, tmp / "base.f16.gguf", outtype="f16", name=checkpoint.name)
