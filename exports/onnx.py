@@ -142,7 +142,8 @@ def _refuse_beyond_fp16(merged: Path) -> None:
             for name in tensors.keys():  # noqa: SIM118 - not a dict
                 if float(tensors.get_tensor(name).abs().max()) > 65504:
                     raise InvalidArtifact(
-                        f"{name} does not fit fp16: a merged weight is beyond 65,504", mend="export to onnx-fp32 instead"
+                        f"{name} does not fit fp16: a merged weight is beyond 65,504",
+                        mend="export to onnx-fp32 instead",
                     )
 
 

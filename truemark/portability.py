@@ -173,7 +173,11 @@ def _architecture(plan: Plan, format: str) -> Found:
 def _rotary(plan: Plan, format: str) -> Found:
     """onnxruntime-genai's builder reads one flat rope_parameters; transformers 5 nests one for each kind of layer (Gemma 3)."""
     found = plan.base.get("rope_parameters")
-    if not format.startswith("onnx") or not isinstance(found, dict) or not any(isinstance(v, dict) for v in found.values()):
+    if (
+        not format.startswith("onnx")
+        or not isinstance(found, dict)
+        or not any(isinstance(v, dict) for v in found.values())
+    ):
         return []
     return [("refused", f"its exporter cannot read the {len(found)} rotary embeddings of {plan.architecture}")]
 
