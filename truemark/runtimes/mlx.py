@@ -55,11 +55,13 @@ class MlxRuntime(BatchedRuntime):
         return self._tokenizer.vocabulary()
 
     def describe(self) -> dict[str, Any]:
+        from importlib.metadata import version
+
         import mlx.core as mx
 
         return {
             "runtime": self.name,
-            "mlx": mx.__version__,
+            "mlx": version("mlx"),
             "device": str(mx.default_device()),
             "compute": "float32",
             "batch": self.batch_size,
