@@ -1,7 +1,7 @@
 """Every kind of adapter × every format × five architectures, on tiny random models: parity with PEFT, or a refusal by name.
 
-python -m benchmarks.matrix            the whole matrix → benchmarks/results/matrix.json (about half an hour on 2 cores)
-python -m benchmarks.matrix llama      one architecture, printed
+python -m benchmarks.matrix          each kind and each architecture with every format → benchmarks/results/matrix.json (about 20 minutes)
+python -m benchmarks.matrix --all    their whole product, tied and untied (hours)
 
 A cell is `parity` (the mark's lines on words hold, and KL to the adapter is within the format's reach), `refused` (said by name before
 work), `failed` (the mark failed and nothing was published), or `wrong`, which no cell may be: published, and not the adapter.
@@ -10,6 +10,7 @@ work), `failed` (the mark failed and nothing was published), or `wrong`, which n
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -61,43 +62,47 @@ def _judged(format: str, mark: dict[str, Any], *, published: bool) -> dict[str, 
     return {"state": state, "kl": kl, "canary": canary, "failed": mark["verdict"]["failed"]}
 
 
-def matrix(architectures: Sequence[str], variants: Sequence[str]) -> dict[str, Any]:
-    """architecture, tied or untied → variant → format → cell."""
+def covering() -> list[tuple[str, bool, str]]:
+    """(architecture, tied, variant): every variant on the architecture of its turn, every architecture with a plain adapter."""
+    others = [name for name in tiny.VARIANTS if name != "all-linear"]
+    turns = [(tiny.ARCHITECTURES[i % len(tiny.ARCHITECTURES)], i % 2 == 0, name) for i, name in enumerate(others)]
+    return [*((name, True, "all-linear") for name in tiny.ARCHITECTURES), *turns]
+
+
+def matrix(rows: Sequence[tuple[str, bool, str]]) -> list[dict[str, Any]]:
+    """One row an adapter: architecture, tied, variant, and its cells by format."""
     formats = [name for name in FORMATS if name not in SAME_PATH]
-    found: dict[str, Any] = {}
+    found = []
     with tempfile.TemporaryDirectory(prefix="truemark-matrix-") as scratch:
-        for architecture in architectures:
-            for tied in (True, False):
-                where = Path(scratch) / f"{architecture}-{'tied' if tied else 'untied'}"
-                base = tiny.checkpoint(where / "base", architecture=architecture, tied=tied)
-                rows = found[where.name] = {}
-                for variant in variants:
-                    rows[variant] = cells(tiny.adapter(where / variant, base, variant=variant), formats)
-                    states = {format: cell["state"] for format, cell in rows[variant].items()}
-                    print(where.name, variant, json.dumps(states), flush=True)
+        for architecture, tied, variant in rows:
+            where = Path(scratch) / f"{architecture}-{tied}-{variant}"
+            base = tiny.checkpoint(where / "base", architecture=architecture, tied=tied)
+            row = cells(tiny.adapter(where / variant, base, variant=variant), formats)
+            found.append({"architecture": architecture, "tied": tied, "variant": variant, "cells": row})
+            states = {format: cell["state"] for format, cell in row.items()}
+            print(architecture, "tied" if tied else "untied", variant, json.dumps(states), flush=True)
+            shutil.rmtree(where)
     return found
 
 
 def main() -> None:
-    """Run it whole and write the result, or print that of the architectures named."""
-    wanted = sys.argv[1:] or list(tiny.ARCHITECTURES)
-    found = matrix(wanted, list(tiny.VARIANTS))
-    cell_list = [cell for rows in found.values() for row in rows.values() for cell in row.values()]
-    counts = {
-        state: sum(cell["state"] == state for cell in cell_list) for state in ("parity", "refused", "failed", "wrong")
+    """Run it and write the result."""
+    every = [
+        (name, tied, variant) for name in tiny.ARCHITECTURES for tied in (True, False) for variant in tiny.VARIANTS
+    ]
+    rows = matrix(every if "--all" in sys.argv else covering())
+    states = [cell["state"] for row in rows for cell in row["cells"].values()]
+    result = {
+        "command": " ".join(["python -m benchmarks.matrix", *sys.argv[1:]]),
+        "date": datetime.now(UTC).date().isoformat(),
+        "machine": artifacts.machine(),
+        "versions": artifacts.library_versions(),
+        "cells": {state: states.count(state) for state in ("parity", "refused", "failed", "wrong")},
+        "rows": rows,
     }
-    print(counts)
-    if not sys.argv[1:]:
-        result = {
-            "command": "python -m benchmarks.matrix",
-            "date": datetime.now(UTC).date().isoformat(),
-            "machine": artifacts.machine(),
-            "versions": artifacts.library_versions(),
-            "cells": counts,
-            "matrix": found,
-        }
-        out = ROOT / "benchmarks" / "results" / "matrix.json"
-        out.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    print(result["cells"])
+    out = ROOT / "benchmarks" / "results" / "matrix.json"
+    out.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
