@@ -19,8 +19,9 @@ SINGLE = tuple(name for name in FORMATS if name.partition("-")[0] not in (*GROUP
 def export(
     adapter: Annotated[str, typer.Argument(help="An adapter made by `truemark train`; with --plan also a recipe.")],
     to: Annotated[
-        str, typer.Option(help=f"Formats, separated by commas: {', '.join((*GROUPS, 'gguf', *SINGLE))}.")
-    ] = EVERY,
+        str | None,
+        typer.Option(help=f"Formats, separated by commas: {', '.join((*GROUPS, 'gguf', *SINGLE))}; default {EVERY}."),
+    ] = None,
     quant: Annotated[
         str, typer.Option(help="GGUF types, separated by commas: f16, q8_0, q6_k, q5_k_m, q4_k_m.")
     ] = "f16,q8_0",
@@ -46,17 +47,17 @@ def export(
     from exports.publish import export as make
     from exports.publish import formats
 
-    wanted = formats(to, quant)
+    wanted = formats(to or EVERY, quant)
     if plan:
-        _plan(adapter, list(FORMATS) if to == EVERY else wanted, as_json)
+        _plan(adapter, wanted if to else list(FORMATS), as_json)
         return
     if fastest:
-        _fastest(Path(adapter), None if to == EVERY else wanted, out, _share(max_loss), prompts, as_json)
+        _fastest(Path(adapter), wanted if to else None, out, _share(max_loss), prompts, as_json)
         return
     if bundle is not None:
         from exports import bundle as bundles
 
-        wanted = [bundles.DEFAULT if to == EVERY else bundles.one_format(wanted)]
+        wanted = [bundles.one_format(wanted) if to else bundles.DEFAULT]
         bundles.refuse_existing(bundle)
     made = make(Path(adapter), wanted, out, keep_failed=keep_failed, prompts=prompts)
     if as_json:

@@ -127,11 +127,11 @@ def judge(difference: Interval, allowed_loss: float) -> bool | None:
 def examples_needed(difference: Interval, allowed_loss: float, n: int) -> int | None:
     """How many examples in all would settle an undecided difference, if it stays what it is; None when it lies on the bound.
 
-    A 95 % interval of a mean shrinks with the root of n, and has to fit between the mean and the bound.
+    A 95 % interval of a mean shrinks with the root of n, and its side towards the bound has to fit between them.
     """
-    gap = abs(difference.mean + allowed_loss)
-    half = (difference.high - difference.low) / 2
-    return None if gap < 1e-9 else int(np.ceil(n * (half / gap) ** 2))
+    gap = difference.mean + allowed_loss
+    side = difference.mean - difference.low if gap > 0 else difference.high - difference.mean
+    return None if abs(gap) < 1e-9 else int(np.ceil(n * (side / gap) ** 2))
 
 
 def _tail(logprobs: np.ndarray, ids: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ Prints {"load_seconds", "peak_rss_mb", "tokens_per_second": {"1": ..., "16": ...
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -25,7 +26,14 @@ REPEATS = 3
 def probe(model: Path | str, domain: str) -> dict[str, Any]:
     """Run `probe` on `model` in a process of its own. Raises EngineError with its last words."""
     run = subprocess.run(
-        [sys.executable, "-m", "exports.probe", str(model), domain], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "exports.probe", str(model), domain],
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        },  # the code that runs here, from any directory
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if run.returncode:
         raise EngineError(f"{model} cannot be run: {run.stderr.strip().splitlines()[-1:] or run.returncode}")

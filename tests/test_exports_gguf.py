@@ -298,7 +298,7 @@ def test_the_importance_matrix_sees_training_text_only(quick: Path) -> None:
     splits = domains.get("math").build(kept, gguf.EXAMPLES)
     question, answer = (message["content"] for message in splits["train"][0]["messages"])
     assert question in text and answer in text and domains.get("math").SYSTEM_PROMPT in text
-    held_out = [*reference.held_out("math"), *splits["dev"], *splits["test"]]
+    held_out = [*reference.held_out("math", reference.PROMPTS), *splits["dev"], *splits["test"]]
     assert not [example["id"] for example in held_out if f"\n{example['messages'][0]['content']}<|im_end|>" in text]
 
 
