@@ -174,12 +174,12 @@ def test_the_fastest_that_keeps_the_score_is_recommended() -> None:
 
 def test_fastest_tries_times_recommends_saves_and_plots(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (
-        cli.run(["export", "tuned", "--fastest", "--to", "fp16,lora-gguf", "--prompts", "3", "--max-loss", "2%"]) == 0
+        cli.run(["export", "tuned", "--fastest", "--to", "fp16,torchscript", "--prompts", "3", "--max-loss", "2%"]) == 0
     )
     said = capsys.readouterr().out
     assert "recommended on this machine:" in said and "within 2.0%" in said
     saved = json.loads(Path("results/math/frontier/tuned/frontier.json").read_text())
-    assert {entry["format"] for entry in saved["rows"]} == {"fp16", "lora-gguf"}
+    assert {entry["format"] for entry in saved["rows"]} == {"fp16", "torchscript"}
     assert all(entry["tokens_per_second"]["1"] > 0 and entry["peak_rss_mb"] > 50 for entry in saved["rows"])
     assert Path("results/math/frontier/tuned/frontier.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(TruemarkError, match="expected a share"):
