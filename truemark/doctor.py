@@ -25,6 +25,14 @@ PACKAGES = {
     "playwright": ("make test", "make test"),
 }
 """Distribution → (the commands that need it, the line that installs it)."""
+OPTIONAL = {
+    "onnxruntime-genai": ("export onnx, int8", "pip install 'truemark[onnx]'"),
+    "torchao": ("export int8-torchao", "pip install 'truemark[int8]'"),
+    "compressed-tensors": ("export int8-w8a8", "pip install 'truemark[int8]'"),
+    "mlx-lm": ("export mlx", "pip install 'truemark[mlx]'"),
+    "bitsandbytes": ("export 4bit", "pip install 'truemark[bnb]'"),
+}
+"""The same for formats that not everybody ships; without them nothing is amiss."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +44,7 @@ class Finding:
     """Version or path; None when missing."""
     needed_for: str
     mend: str
+    optional: bool = False
 
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False) -> None:
@@ -50,10 +59,10 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print the findi
             state = (
                 f"✓ {one.found}"
                 if one.found
-                else f"✗ missing (needed for {one.needed_for})\n{'':{width}}  → {one.mend}"
+                else f"{'–' if one.optional else '✗'} missing (needed for {one.needed_for})\n{'':{width}}  → {one.mend}"
             )
             print(f"{one.name:{width}}  {state}")
-    if any(one.found is None for one in found):
+    if any(one.found is None and not one.optional for one in found):
         raise typer.Exit(MissingDependency.exit_code)
 
 
@@ -61,6 +70,7 @@ def findings() -> list[Finding]:
     """Everything Truemark looks for on a machine, found or not."""
     system = [Finding(one.name, "present" if one.present() else None, one.needed_for, one.mend) for one in SYSTEM]
     packages = [Finding(name, _version(name), *rest) for name, rest in PACKAGES.items()]
+    packages += [Finding(name, _version(name), *rest, optional=True) for name, rest in OPTIONAL.items()]
     return [*system, *packages, _llama_server(), *_bases()]
 
 
