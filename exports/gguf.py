@@ -28,10 +28,11 @@ IMPORTANCE = {"q4_k_m"}
 """Types of 4 bits or fewer: they are rounded with an importance matrix."""
 CONTEXT, CHUNKS = 512, 32
 """The importance matrix is computed over at most CHUNKS × CONTEXT = 16,384 tokens (20 s for 135M parameters on 2 cores)."""
-FLATTERED = (
-    "de-quantized 4-bit weights: rounding them again loses less than it would on weights that were never rounded"
+ROUNDED_BEFORE = (
+    "de-quantized 4-bit weights: a type finer than their grid looks better here than on weights that were never rounded, "
+    "one that holds their grid (Q4_K, Q5_1) rounds the adapter away with it"
 )
-"""Said wherever a quantization of the embedded base is measured."""
+"""Said wherever a quantization of the embedded base is measured; figures in exports/README.md."""
 EXAMPLES = 600
 """Training examples that are built for it: more than enough for those tokens."""
 
@@ -128,7 +129,7 @@ def _account(file: Path, log: str, importance: Path | None, source: Source) -> d
         )
     }
     return {
-        "base": FLATTERED if source.base.embedded is not None else "as it was published",
+        "base": ROUNDED_BEFORE if source.base.embedded is not None else "as it was published",
         "importance_matrix": _described(importance, source) if importance else None,
         "types": dict(Counter(tensors.values()).most_common()),
         "fallback_count": len(fallbacks),
