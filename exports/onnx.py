@@ -65,7 +65,8 @@ def write(source: Source, out: Path, format: str) -> None:
         _build(merged, built, variant, Path(scratch) / "cache")
         genai = json.loads((built / "genai_config.json").read_text(encoding="utf-8"))
         head_size = int(genai["model"]["decoder"]["head_size"])
-        onnx_graph.finish(built / variant.file, head_size=head_size, windows=_windows(merged))
+        windows, tied = _of_config(merged)
+        onnx_graph.finish(built / variant.file, head_size=head_size, windows=windows, tied=tied)
         (out / FOLDER).mkdir()
         for name in (variant.file, variant.file + "_data"):
             (built / name).rename(out / FOLDER / name)
@@ -90,14 +91,15 @@ def _build(merged: Path, out: Path, variant: Variant, cache: Path) -> None:
         )
 
 
-def _windows(merged: Path) -> list[int]:
-    """Sliding window of each layer in tokens, -1 for none, as transformers reads the config."""
+def _of_config(merged: Path) -> tuple[list[int], bool]:
+    """As transformers reads the config: the sliding window of each layer in tokens (-1 for none), and whether embedding and head are one."""
     from transformers import AutoConfig
 
     config = AutoConfig.from_pretrained(merged, trust_remote_code=False)
     layers, window = int(config.num_hidden_layers), getattr(config, "sliding_window", None)
     kinds = getattr(config, "layer_types", None) or ["sliding_attention"] * layers
-    return [int(window) if window and kind == "sliding_attention" else -1 for kind in kinds]
+    windows = [int(window) if window and kind == "sliding_attention" else -1 for kind in kinds]
+    return windows, bool(config.tie_word_embeddings)
 
 
 def _write_configs(out: Path, merged: Path, config: dict[str, Any], genai: dict[str, Any], variant: Variant) -> None:
