@@ -22,11 +22,10 @@ KEEP = "num_logits_to_keep"
 """An input with a default (0: all positions): how many last positions get logits. A caller that does not know it need not give it."""
 
 
-def finish(file: Path, *, head_size: int, windows: list[int], tied: bool = False) -> None:
-    """Rewrite a graph of the builder in place; its weights stay in an external file, named `FILE_data`.
+def finish(file: Path, *, head_size: int, windows: list[int]) -> None:
+    """Rewrite a graph of the builder in place; its weights stay in the external file, which is renamed to `FILE_data`.
 
-    `windows` is the sliding window of each layer, in tokens, -1 for none: the builder forgets that of Mistral. `tied` says that embedding and
-    head are one matrix: where the head is rounded to 8 bits, the embedding is then read from it.
+    `windows` is the sliding window of each layer, in tokens, -1 for none: the builder forgets that of Mistral.
     """
     import onnx
 
@@ -46,9 +45,8 @@ def finish(file: Path, *, head_size: int, windows: list[int], tied: bool = False
     _last_positions(added)
     _name_head_size(graph, head_size)
     graph.node.extend(added.nodes)
-    shared = tied and _embedding_from_head(graph)
     _sort(graph)
-    _move_weights(graph, file, copy=shared)
+    _rename_weights(graph, file)
     entry = model.metadata_props.add()
     entry.key, entry.value = "truemark.padding", PADDING
     onnx.save(model, file)
@@ -169,65 +167,11 @@ def _sort(graph: Any) -> None:
     graph.node.extend(ordered)
 
 
-def _embedding_from_head(graph: Any) -> bool:
-    """Read the embedding from the head's own bytes, which the builder does for 4 bits alone: SmolLM2-135M becomes 42 % smaller. True if done."""
-    from onnx import TensorProto, helper
-
-    head = next(node for node in graph.node if node.name.startswith("/lm_head/MatMul"))
-    attributes = {attribute.name: attribute.i for attribute in head.attribute}
-    gather = next((node for node in graph.node if node.name == "/model/embed_tokens/Gather"), None)
-    whole = attributes.get("K", 1) % attributes.get("block_size", 2) == 0  # rows without padding
-    if head.op_type != "MatMulNBits" or attributes["bits"] != 8 or len(head.input) > 3 or gather is None or not whole:
-        return False
-    tensors = {tensor.name: tensor for tensor in graph.initializer}
-    rows, width = attributes["N"], attributes["K"]
-    names = []
-    for name, columns in ((head.input[1], width), (head.input[2], width // attributes["block_size"])):
-        view = TensorProto()  # the same bytes in another shape
-        view.CopyFrom(tensors[name])
-        view.name = f"/truemark/embedding_{len(names)}"
-        view.ClearField("dims")
-        view.dims.extend([rows, columns])
-        graph.initializer.append(view)
-        names.append(view.name)
-    graph.initializer.remove(tensors[gather.input[0]])
-    block = attributes["block_size"]
-    lookup = helper.make_node(
-        "GatherBlockQuantized", [names[0], gather.input[1], names[1]], list(gather.output), gather.name, domain="com.microsoft",
-        bits=8, block_size=block, gather_axis=0, quantize_axis=1,
-    )  # fmt: skip
-    graph.node.remove(gather)
-    graph.node.append(lookup)
-    return True
-
-
-def _move_weights(graph: Any, file: Path, *, copy: bool) -> None:
-    """`model.onnx.data` → `model.onnx_data`, the name that transformers.js looks for; with `copy`, only of bytes that are still used."""
-    old, new = file.with_name(file.name + ".data"), file.with_name(file.name + "_data")
-    outside = [tensor for tensor in graph.initializer if tensor.external_data]
-    moved: dict[int, int] = {}
-    if copy:
-        spans = {(int(where["offset"]), int(where["length"])) for tensor in outside for where in [_where(tensor)]}
-        with old.open("rb") as source, new.open("wb") as target:
-            for offset, length in sorted(spans):
-                target.seek(-target.tell() % _PAGE, 1)  # memory maps start at pages
-                moved[offset] = target.tell()
-                source.seek(offset)
-                for start in range(0, length, _CHUNK):
-                    target.write(source.read(min(_CHUNK, length - start)))
-        old.unlink()
-    else:
-        old.rename(new)
-    for tensor in outside:
-        where = _where(tensor)
-        where["location"] = new.name
-        where["offset"] = str(moved.get(int(where["offset"]), where["offset"]))
+def _rename_weights(graph: Any, file: Path) -> None:
+    """`model.onnx.data` → `model.onnx_data`, the name that transformers.js looks for."""
+    target = file.with_name(file.name + "_data")
+    file.with_name(file.name + ".data").rename(target)
+    for tensor in graph.initializer:
         for entry in tensor.external_data:
-            entry.value = where[entry.key]
-
-
-_PAGE, _CHUNK = 4096, 1 << 24
-
-
-def _where(tensor: Any) -> dict[str, str]:
-    return {entry.key: entry.value for entry in tensor.external_data}
+            if entry.key == "location":
+                entry.value = target.name

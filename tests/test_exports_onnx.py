@@ -246,7 +246,7 @@ def test_what_the_builder_forgets_is_mended(tmp_path: Path) -> None:
     assert furthest([padded[1]], [right[1]]) < 1e-4, "the longest row has no padding"
     assert furthest([padded[0]], [right[0]]) > 0.5
     assert furthest(theirs.answer([prompts[2]], [tokens[2]], side="left", head_size=head_size), [wanted[2]]) > 0.5
-    windows, _ = exporter._of_config(checkpoint)
+    windows = exporter._windows(checkpoint)
     assert windows == [8, 8, 8]
     assert furthest(finished(file, head_size, windows).answer(prompts, tokens, side="left"), wanted) < 1e-4
 
@@ -286,7 +286,7 @@ def test_architectures(tmp_path: Path, name: str) -> None:
     prompts = prompts_of(5, 2, 23, 40)
     tokens, wanted = in_torch(checkpoint, prompts, 5)
     file, head_size = build(checkpoint, tmp_path / "built")
-    found = finished(file, head_size, exporter._of_config(checkpoint)[0]).answer(prompts, tokens, side="left")
+    found = finished(file, head_size, exporter._windows(checkpoint)).answer(prompts, tokens, side="left")
     # Gemma 2 caps its logits by tanh, which onnxruntime approximates
     assert furthest(found, wanted) < (1e-2 if "gemma2" in name else 1e-4)
 
