@@ -5,7 +5,7 @@ onnx-fp16   onnx/model_fp16.onnx       half the size, for GPUs and browsers; a C
 onnx-int8   onnx/model_quantized.onnx  weight-only INT8 (MatMulNBits), for CPUs
 
 Route: onnxruntime-genai's model builder from the fp32 merge, then `exports/onnx_graph.py`, because the builder's graphs answer left-padded rows
-wrongly and forget Mistral's sliding window. Measured against transformers' own `OnnxExporter`: the same KL, 19 % fewer tokens/s, no INT8 and no
+wrongly and forget Mistral's sliding window, and for INT8 `exports/onnx_int8.py`. Measured against transformers' own `OnnxExporter`: the same KL, 19 % fewer tokens/s, no INT8 and no
 `genai_config.json`. The builder's other attention (`MultiHeadAttention` with an explicit mask, its choice for fp16 on CPUs) takes left padding,
 but onnxruntime refuses the file ("Shape mismatch attempting to re-use buffer"): hence its CUDA graph for fp16.
 """
@@ -15,14 +15,14 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from exports import onnx_graph
+from exports import onnx_graph, onnx_int8
 from exports.source import Source
 from truemark.errors import EngineError, InvalidArtifact, MissingDependency
 from truemark.settings import threads
@@ -33,21 +33,23 @@ class Variant:
     """How one of the formats is built and what transformers.js calls it."""
 
     precision: str
+    """What the builder is asked for."""
     provider: str
     """Whose graph the builder writes; the file runs on any."""
     file: str
     dtype: str
-    options: tuple[str, ...] = ()
+    int8: dict[str, int] | None = None
+    """Arguments of `onnx_int8.quantize`."""
 
 
 VARIANTS = {
     "onnx-fp32": Variant("fp32", "cpu", "model.onnx", "fp32"),
     "onnx-fp16": Variant("fp16", "cuda", "model_fp16.onnx", "fp16"),
-    "onnx-int8": Variant("int8", "cpu", "model_quantized.onnx", "q8", ("block_size=32", "accuracy_level=4")),
+    "onnx-int8": Variant("fp32", "cpu", "model_quantized.onnx", "q8", {"block_size": 32, "accuracy_level": 4}),
 }
-COMMON = ("windowed_kv_cache=false", "fuse_qk_norm_gqa=false", "hf_token=false")
+OPTIONS = ("windowed_kv_cache=false", "fuse_qk_norm_gqa=false", "hf_token=false")
 """A windowed cache cannot start empty (plain onnxruntime does); fused Q/K norms run on CUDA and WebGPU alone."""
-FOLDER = "onnx"
+FOLDER, GRAPH = "onnx", "model.onnx"
 _COPIED = ("config.json", "generation_config.json")
 
 
@@ -60,34 +62,56 @@ def write(source: Source, out: Path, format: str) -> None:
     config = json.loads((merged / "config.json").read_text(encoding="utf-8"))
     if variant.precision == "fp16":
         _refuse_beyond_fp16(merged)
-    with tempfile.TemporaryDirectory(dir=out, prefix=".build-") as scratch:
-        built = Path(scratch) / "out"
-        _build(merged, built, variant, Path(scratch) / "cache")
-        genai = json.loads((built / "genai_config.json").read_text(encoding="utf-8"))
-        head_size = int(genai["model"]["decoder"]["head_size"])
-        onnx_graph.finish(built / variant.file, head_size=head_size, windows=_windows(merged))
-        (out / FOLDER).mkdir()
-        for name in (variant.file, variant.file + "_data"):
-            (built / name).rename(out / FOLDER / name)
+    graph = _built(source.scratch(f"onnx-{variant.precision}"), merged, variant)
+    genai = json.loads((graph.parent / "genai_config.json").read_text(encoding="utf-8"))
+    (out / FOLDER).mkdir()
+    target = out / FOLDER / variant.file
+    if variant.int8:
+        onnx_int8.quantize(graph, target, **variant.int8)
+    else:
+        _copy_graph(graph, target)
+    head_size = int(genai["model"]["decoder"]["head_size"])
+    onnx_graph.finish(target, head_size=head_size, windows=_windows(merged))
     source.copy_tokenizer(out)
     _write_configs(out, merged, config, genai, variant)
+
+
+def _built(scratch: Path, merged: Path, variant: Variant) -> Path:
+    """The builder's graph in `scratch`; made once for the formats of one command that start from the same."""
+    if not (scratch / "out").is_dir():
+        _build(merged, scratch / "making", variant, scratch / "cache")
+        (scratch / "making").rename(scratch / "out")
+    return scratch / "out" / GRAPH
 
 
 def _build(merged: Path, out: Path, variant: Variant, cache: Path) -> None:
     """Run the builder in a process of its own: it puts modules named `builders` and `loaders` on the path, and its memory is given back."""
     command = [
         sys.executable, "-m", "onnxruntime_genai.models.builder", "-m", str(merged), "-o", str(out), "-p", variant.precision,
-        "-e", variant.provider, "-c", str(cache), "--extra_options", f"filename={variant.file}", *COMMON, *variant.options,
+        "-e", variant.provider, "-c", str(cache), "--extra_options", *OPTIONS,
     ]  # fmt: skip
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": str(threads())}
     run = subprocess.run(command, env=environment, capture_output=True, text=True, errors="replace", check=False)
-    if run.returncode or not (out / variant.file).is_file():
+    if run.returncode or not (out / GRAPH).is_file():
         words = (run.stderr.strip() or run.stdout.strip()).splitlines()[-1:]
         kind = EngineError if "MemoryError" in run.stderr or run.returncode < 0 else InvalidArtifact
         raise kind(
             f"onnxruntime-genai cannot export this model: {' '.join(words) or f'it ended with {run.returncode}'}",
             mend="--to fp16,gguf",
         )
+
+
+def _copy_graph(graph: Path, target: Path) -> None:
+    """Copy graph and weights under the name of `target`."""
+    import onnx
+
+    model = onnx.load(graph, load_external_data=False)
+    for tensor in model.graph.initializer:
+        for entry in tensor.external_data:
+            if entry.key == "location":
+                entry.value = f"{target.name}.data"
+    onnx.save(model, target)
+    shutil.copyfile(graph.with_name(graph.name + ".data"), target.with_name(target.name + ".data"))
 
 
 def _windows(merged: Path) -> list[int]:
