@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from exports.source import Source
+from truemark import adapters
 
 FP16_MAX = 65_504.0
 
@@ -17,15 +18,11 @@ FP16_MAX = 65_504.0
 def load(source: Source, **options: Any) -> Any:
     """The merged model in fp32, on the CPU unless `options` say otherwise, without gradients."""
     import torch
-    from transformers import AutoModelForCausalLM
 
     from truemark import compute
 
     compute.prepare()
-    network = AutoModelForCausalLM.from_pretrained(
-        source.merged(), dtype=torch.float32, trust_remote_code=False, **options
-    )
-    return network.eval().requires_grad_(False)
+    return adapters.plain(source.merged(), dtype=torch.float32, **options).eval().requires_grad_(False)
 
 
 def finish(source: Source, out: Path, dtype: str | None = None) -> None:

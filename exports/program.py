@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from exports.source import Source
-from truemark import holds
+from truemark import adapters, holds
 from truemark.errors import InvalidArtifact
 from truemark.files import write_json
 
@@ -39,13 +39,11 @@ def refuse(source: Source, what: str) -> None:
 def opened(source: Source) -> Any:
     """The merged model as a `Step` in eval mode, on the CPU, in fp32."""
     import torch
-    from transformers import AutoModelForCausalLM
 
     from truemark import compute
 
     compute.prepare()
-    network = AutoModelForCausalLM.from_pretrained(source.merged(), dtype=torch.float32, trust_remote_code=False)
-    return _step(network.eval().requires_grad_(False))
+    return _step(adapters.plain(source.merged(), dtype=torch.float32).eval().requires_grad_(False))
 
 
 def _step(network: Any) -> Any:

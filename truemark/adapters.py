@@ -62,15 +62,27 @@ def rows_needed(path: Path) -> int | None:
     return next(iter(rows), None)
 
 
+def plain(checkpoint: Path, **options: Any) -> Any:
+    """A checkpoint in transformers, without an adapter; `options` as of `from_pretrained`.
+
+    The attention of Gemma 2 caps its logits. transformers' default kernel (`sdpa`) leaves that out without a word; only `eager` computes it.
+    """
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    config = AutoConfig.from_pretrained(checkpoint, trust_remote_code=False)
+    if getattr(config, "attn_logit_softcapping", None):
+        options["attn_implementation"] = "eager"
+    return AutoModelForCausalLM.from_pretrained(checkpoint, trust_remote_code=False, **options)
+
+
 def load(base: Path, adapter: Path, *, dtype: torch.dtype) -> Any:
     """The PEFT model, unmerged, on the base checkpoint in directory `base`, resized to the adapter's vocabulary where that grew.
 
     Raises InvalidArtifact when the adapter does not fit, or names tensors that the model has no place for.
     """
     from peft import PeftModel
-    from transformers import AutoModelForCausalLM
 
-    network: Any = AutoModelForCausalLM.from_pretrained(base, dtype=dtype, trust_remote_code=False)
+    network: Any = plain(base, dtype=dtype)
     rows = rows_needed(adapter)
     if rows is not None and rows != network.get_input_embeddings().weight.shape[0]:
         network.resize_token_embeddings(rows, mean_resizing=False)

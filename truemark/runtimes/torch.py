@@ -123,10 +123,8 @@ class TorchRuntime(BatchedRuntime):
 
 
 def _checkpoint(directory: Path, dtype: Any) -> Any:
-    from transformers import AutoModelForCausalLM
-
     try:
-        return AutoModelForCausalLM.from_pretrained(directory, dtype=dtype, trust_remote_code=False)
+        return adapters.plain(directory, dtype=dtype)
     except ImportError as error:  # a quantized checkpoint names the package that reads it
         config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
         method = config.get("quantization_config", {}).get("quant_method", "")
