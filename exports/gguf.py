@@ -1,7 +1,7 @@
 """One GGUF file with the adapter merged in, for llama.cpp and Ollama: f16, q8_0, and the k-quants.
 
-f16 and q8_0 come from the fp32 merge by llama.cpp's converter; the k-quants from that f16 by `llama-quantize`, at 4 bits weighted by an
-importance matrix over the domain's training text.
+f16 comes from the fp32 merge by llama.cpp's converter; the others from that f16 by `llama-quantize`, at 4 bits weighted by an importance
+matrix over the domain's training text.
 """
 
 from __future__ import annotations
@@ -42,9 +42,7 @@ def write(source: Source, out: Path, format: str) -> None:
     quant = format.removeprefix("gguf-")
     name = source.artifact.manifest.name
     file = out / f"{name}.{quant}.gguf"
-    if quant == "q8_0":
-        convert_checkpoint(source.merged(), file, outtype=quant, name=name)
-    elif quant == "f16":
+    if quant == "f16":
         shutil.copyfile(_f16(source), file)
     else:
         importance = _importance(source) if quant in IMPORTANCE else None
