@@ -106,7 +106,7 @@ def _description(artifact: Artifact, runner: Runner, tmp: Path) -> dict[str, Any
         "run": 'python run.py "QUESTION"',
         "context": min(CONTEXT, _longest(artifact)),
         "special_tokens": {"bos_token": "", "eos_token": "", **chat.special_tokens(tmp)},
-        "mark_passed": mark["verdict"]["passed"],
+        "mark": mark["verdict"]["state"],
         "files": {name: sha256_file(tmp / name) for name in names},
     }
 
