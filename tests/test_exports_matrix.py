@@ -28,9 +28,11 @@ def short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def assert_true(cells: dict[str, dict[str, object]]) -> None:
-    wrong = {format: cell for format, cell in cells.items() if cell["state"] not in ("parity", "refused")}
-    assert not wrong, wrong
-    assert all(cell["reason"] for cell in cells.values() if cell["state"] == "refused")
+    """Parity, or a refusal by name; a quantized export may also fail its mark, for nothing is published then."""
+    for format, cell in cells.items():
+        allowed = ("parity", "refused") if format in matrix.EXACT else ("parity", "refused", "failed")
+        assert cell["state"] in allowed, (format, cell)
+        assert cell["state"] != "refused" or cell["reason"]
 
 
 @pytest.mark.parametrize(("architecture", "tied", "variant"), TURNS)
