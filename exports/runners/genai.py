@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import onnxruntime_genai as og
-
 
 class Engine:
     """Greedy answers of the model in `folder`."""
 
     def __init__(self, folder: Path, bundle: dict[str, Any], threads: int | None) -> None:
+        import onnxruntime_genai as og
+
+        self.og = og
         config = og.Config(str(folder))
         if threads is not None:
             config.overlay(json.dumps({"model": {"decoder": {"session_options": {"intra_op_num_threads": threads}}}}))
@@ -28,9 +29,9 @@ class Engine:
             messages=json.dumps(messages), template_str=self.template, add_generation_prompt=True
         )
         ids = self.tokenizer.encode(prompt)
-        params = og.GeneratorParams(self.model)
+        params = self.og.GeneratorParams(self.model)
         params.set_search_options(max_length=min(self.context, len(ids) + max_tokens), do_sample=False)
-        generator = og.Generator(self.model, params)
+        generator = self.og.Generator(self.model, params)
         generator.append_tokens(ids)
         pieces = self.tokenizer.create_stream()
         while not generator.is_done():

@@ -10,13 +10,14 @@ from typing import Any
 import jinja2
 from jinja2.ext import loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
-from llama_cpp import Llama
 
 
 class Engine:
     """Greedy answers of the model in `folder`."""
 
     def __init__(self, folder: Path, bundle: dict[str, Any], threads: int | None) -> None:
+        from llama_cpp import Llama
+
         self.llama = Llama(
             str(folder / bundle["model"]), n_ctx=bundle["context"], n_threads=threads, verbose=False
         )  # fmt: skip

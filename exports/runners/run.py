@@ -29,10 +29,11 @@ def main() -> int:
         return 1
     try:
         from engine import Engine  # engine.py in this folder: one for each kind of model file
+
+        engine = Engine(FOLDER, bundle, options.threads)
     except ImportError as error:
         print(f"{error.name} is not installed: pip install {bundle['needs']}", file=sys.stderr)
         return 3
-    engine = Engine(FOLDER, bundle, options.threads)
     if options.question:
         answer(engine, " ".join(options.question), options.max_tokens)
         return 0
