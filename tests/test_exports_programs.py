@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ NEEDS = {
 }  # fmt: skip
 MINE = ["bf16", "torchscript", "pt2", *NEEDS]
 ROUNDED = {"int8-torchao", "int8-w8a8", "int8-w8a16", "4bit"}
-"""On random weights, whose next tokens are nearly equally probable, the first changed token says little: `top1` and `prefix` are for trained models."""
+"""On random weights, whose next tokens are nearly equally probable, the first changed token says little: these lines are for trained models."""
 PROMPTS = [[5, 17, 300, 4000, 9, 81, 2222], [40, 41, 42], [7, 700, 4999, 11, 12, 13, 14, 15, 16, 17, 18, 19]]
 """Of unequal lengths, none of them a length that anything is traced with."""
 
@@ -106,7 +107,7 @@ def test_it_is_published_with_a_passed_mark(home: Path, format: str, capsys: pyt
     else:
         assert cli.run(arguments) == 0
     found = json.loads((home / f"tuned.{format}" / "mark.json").read_text())
-    assert set(found["verdict"]["failed"]) <= ({"top1", "prefix"} if format in ROUNDED else set())
+    assert set(found["verdict"]["failed"]) <= ({"top1", "prefix", "perplexity"} if format in ROUNDED else set())
     assert found["size_mb"] > 3
 
 
@@ -122,14 +123,19 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
 """With windows shorter than the prompts, where an architecture has windows."""
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def some(names: Iterable[str], fast: set[str]) -> list[Any]:
+    """Test parameters, those outside `fast` marked slow."""
+    return [name if name in fast else pytest.param(name, marks=pytest.mark.slow) for name in names]
+
+
+@pytest.mark.parametrize("architecture", some(ARCHITECTURES, {"llama", "qwen2", "gemma3"}))
 def test_programs_answer_as_peft_on_every_architecture(tmp_path: Path, architecture: str) -> None:
     adapter = made(tmp_path, architecture, tied=architecture in ("llama", "gemma"), **ARCHITECTURES[architecture])
     for format in ("torchscript", "pt2"):
         assert_same(adapter, export(adapter, format), exact=True)
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", some(ARCHITECTURES, {"qwen3", "gemma3"}))
 def test_mlx_answers_as_peft_or_refuses_by_name(tmp_path: Path, architecture: str) -> None:
     needs("mlx")
     adapter = made(tmp_path, architecture, **ARCHITECTURES[architecture])
@@ -140,21 +146,23 @@ def test_mlx_answers_as_peft_or_refuses_by_name(tmp_path: Path, architecture: st
     assert_same(adapter, export(adapter, "mlx"), exact=False)
 
 
-@pytest.mark.parametrize("architecture", ["mistral", "qwen2", "gemma2"])
+@pytest.mark.parametrize("architecture", some(["mistral", "qwen2", "gemma2"], {"gemma2"}))
 def test_mlx_without_a_short_window(tmp_path: Path, architecture: str) -> None:
     needs("mlx")
     adapter = made(tmp_path, architecture, tied=architecture == "gemma2")
     assert_same(adapter, export(adapter, "mlx"), exact=False)
 
 
-@pytest.mark.parametrize("format", ["bf16", "int8-torchao", "int8-w8a8", "int8-w8a16", "4bit"])
+@pytest.mark.parametrize(
+    "format", some(["bf16", "int8-torchao", "int8-w8a8", "int8-w8a16", "4bit"], {"int8-torchao", "int8-w8a8"})
+)
 def test_rounded_checkpoints_of_biased_and_untied_models(tmp_path: Path, format: str) -> None:
     needs(format)
     adapter = made(tmp_path, "qwen2", tied=False)
     assert_same(adapter, export(adapter, format), exact=False)
 
 
-@pytest.mark.parametrize("variant", ["new-tokens", "trained-head"])
+@pytest.mark.parametrize("variant", some(["new-tokens", "trained-head"], {"new-tokens"}))
 def test_a_grown_vocabulary_and_a_head_of_its_own_are_kept(tmp_path: Path, variant: str) -> None:
     adapter = made(tmp_path, "llama", variant=variant)
     for format in ("torchscript", "mlx", "int8-w8a8"):
@@ -259,7 +267,8 @@ def test_what_mlx_would_compute_otherwise_is_named(config: dict[str, Any], words
 
 @pytest.mark.parametrize(("format", "module"), [("int8-torchao", "torchao"), ("int8-w8a8", "compressed_tensors"), ("4bit", "bitsandbytes")])  # fmt: skip
 def test_a_missing_package_is_named(home: Path, monkeypatch: pytest.MonkeyPatch, format: str, module: str) -> None:
-    monkeypatch.setitem(sys.modules, module, None)
+    for name in (module, "torchao.quantization", "compressed_tensors.compressors"):
+        monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(MissingDependency, match=module):
         cli.run(["export", str(home / "tuned"), "--to", format])
     assert [path.name for path in home.iterdir()] == ["tuned"]

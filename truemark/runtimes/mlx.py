@@ -42,6 +42,8 @@ class MlxRuntime(BatchedRuntime):
             self._network: Any = load_model(directory)[0]
         except (ValueError, KeyError, TypeError, RuntimeError, OSError) as error:
             raise InvalidArtifact(f"mlx-lm cannot read {directory}: {str(error).splitlines()[0][:200]}") from None
+        if self._network.model_type == "gemma2":
+            self.batch_size = 1  # mlx-lm 0.32 broadcasts a batch's masks over its heads there
         self._network.update(tree_map(lambda weight: weight.astype(mx.float32), self._network.parameters()))
 
     def logprobs(self, ids: Sequence[int]) -> np.ndarray:
