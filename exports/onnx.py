@@ -5,9 +5,9 @@ onnx-fp16   onnx/model_fp16.onnx       half the size, for GPUs and browsers; a C
 onnx-int8   onnx/model_quantized.onnx  weight-only INT8 (MatMulNBits), for CPUs
 
 Route: onnxruntime-genai's model builder from the fp32 merge, then `exports/onnx_graph.py`, because the builder's graphs answer left-padded rows
-wrongly and forget Mistral's sliding window, and for INT8 `exports/onnx_int8.py`. Measured against transformers' own `OnnxExporter`: the same KL, 19 % fewer tokens/s, no INT8 and no
-`genai_config.json`. The builder's other attention (`MultiHeadAttention` with an explicit mask, its choice for fp16 on CPUs) takes left padding,
-but onnxruntime refuses the file ("Shape mismatch attempting to re-use buffer"): hence its CUDA graph for fp16.
+wrongly and forget Mistral's sliding window, and for INT8 `exports/onnx_int8.py`. Not taken: transformers' own `OnnxExporter` (experimental; the
+same KL, 67 tokens/s against 80, neither INT8 nor `genai_config.json`), and the builder's other attention, `MultiHeadAttention` with an explicit
+mask, its choice for fp16 on CPUs: onnxruntime stops at that file ("Shape mismatch attempting to re-use buffer"), hence its CUDA graph for fp16.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Any
 
 from exports import onnx_graph, onnx_int8
 from exports.source import Source
-from truemark.errors import EngineError, InvalidArtifact, MissingDependency
+from truemark.errors import EngineError, InvalidArtifact, MissingDependency, StorageError, TruemarkError
 from truemark.settings import threads
 
 
@@ -94,7 +94,11 @@ def _build(merged: Path, out: Path, variant: Variant, cache: Path) -> None:
     run = subprocess.run(command, env=environment, capture_output=True, text=True, errors="replace", check=False)
     if run.returncode or not (out / GRAPH).is_file():
         words = (run.stderr.strip() or run.stdout.strip()).splitlines()[-1:]
-        kind = EngineError if "MemoryError" in run.stderr or run.returncode < 0 else InvalidArtifact
+        kind: type[TruemarkError] = InvalidArtifact
+        if "No space left" in run.stderr:
+            kind = StorageError
+        elif "MemoryError" in run.stderr or run.returncode < 0:
+            kind = EngineError
         raise kind(
             f"onnxruntime-genai cannot export this model: {' '.join(words) or f'it ended with {run.returncode}'}",
             mend="--to fp16,gguf",
