@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -40,7 +41,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("adapter", type=Path)
     parser.add_argument("--optimum", help="Python with optimum-onnx")
-    parser.add_argument("--only", help="formats, separated by commas; the result is printed, not written")
+    parser.add_argument("--only", help="formats, separated by commas")
     parser.add_argument("--make", nargs=2, metavar=("FORMAT", "OUT"), help=argparse.SUPPRESS)
     wanted = parser.parse_args()
     if wanted.make:
@@ -57,7 +58,7 @@ def main() -> None:
         reference_seconds = time.monotonic() - began
         fp32 = sum(file.stat().st_size for file in source.base.local_path().glob("*.safetensors")) / 1e6
         result = {
-            "command": f"python -m benchmarks.exports {wanted.adapter.name}",
+            "command": " ".join(["python -m benchmarks.exports", *sys.argv[1:]]),
             "date": datetime.now(UTC).date().isoformat(),
             "machine": artifacts.machine(),
             "threads": threads(),
@@ -77,12 +78,10 @@ def main() -> None:
                     row = one(wanted.adapter, name, Path(scratch), measured, wanted.optimum)
                     result["rows"].append(row)
                     print(json.dumps(row), flush=True)
-    result["goals"] = goals(result)
-    if wanted.only:
-        print(json.dumps(result["goals"], indent=2))
-    else:
-        out = ROOT / "benchmarks" / "results" / "exports.json"
-        out.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+                    result["goals"] = goals(result)
+                    out = ROOT / "benchmarks" / "results" / "exports.json"
+                    out.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    print(json.dumps(result["goals"], indent=2))
 
 
 def one(adapter: Path, name: str, scratch: Path, measured: Any, optimum: str | None) -> Row:
@@ -103,7 +102,9 @@ def one(adapter: Path, name: str, scratch: Path, measured: Any, optimum: str | N
     row |= {"mb": mark["size_mb"], "verdict": mark["verdict"], "score": mark.get("score")}
     if "kl" not in lines:
         return {**row, "error": mark["checks"][0]["text"]}
-    return {**row, **probe(out, artifact.manifest.domain)}
+    row |= probe(out, artifact.manifest.domain)
+    shutil.rmtree(out)
+    return row
 
 
 def make(adapter: Path, name: str, out: Path, optimum: str | None) -> Row:

@@ -31,7 +31,19 @@ MANIFEST = "truemark.json"
 UNSAFE_SUFFIXES = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt"}
 _DESCRIPTIVE_NAMES = {"mark.json", "training.json", "README.md"}
 _DESCRIPTIVE_SUFFIXES = {".png"}
-_LIBRARIES = ("torch", "transformers", "peft", "trl", "accelerate", "llama-cpp-python", "gguf", "onnxruntime", "sympy")
+_LIBRARIES = (
+    "torch",
+    "transformers",
+    "peft",
+    "trl",
+    "accelerate",
+    "llama-cpp-python",
+    "gguf",
+    "onnxruntime",
+    "onnxruntime-genai",
+    "torchao",
+    "sympy",
+)
 
 
 class _Strict(BaseModel):
