@@ -58,7 +58,7 @@ def main() -> None:
         reference_seconds = time.monotonic() - began
         fp32 = sum(file.stat().st_size for file in source.base.local_path().glob("*.safetensors")) / 1e6
         result = {
-            "command": " ".join(["python -m benchmarks.exports", *sys.argv[1:]]),
+            "command": f"python -m benchmarks.exports {wanted.adapter}{' --optimum PYTHON' if wanted.optimum else ''}",
             "date": datetime.now(UTC).date().isoformat(),
             "machine": artifacts.machine(),
             "threads": threads(),
