@@ -9,13 +9,15 @@ rows are left out. Run it on a quiet machine: the figures are timed.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
-import resource
 import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -108,10 +110,10 @@ def one(adapter: Path, name: str, scratch: Path, measured: Any, optimum: str | N
 
 
 def make(adapter: Path, name: str, out: Path, optimum: str | None) -> Row:
-    """Write the export as an artifact without a mark; seconds, and peak resident memory of this process and its children."""
+    """Write the export as an artifact without a mark; seconds, and peak resident memory of this process with its children."""
     from importlib import import_module
 
-    with opened(adapter) as source:
+    with _peak() as peak, opened(adapter) as source:
         manifest = source.artifact.manifest
         route = by_hand.ROUTES.get(name)
         format = route.format if route else name
@@ -126,8 +128,31 @@ def make(adapter: Path, name: str, out: Path, optimum: str | None) -> Row:
                 getattr(import_module(module), attribute)(source, draft.path, format)
             draft.manifest.parents = [Parent(name=manifest.name, sha256=source.artifact.sha, path=str(source.path))]
         seconds = time.monotonic() - began
-    peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return {"export_seconds": round(seconds, 1), "export_peak_mb": round(peak * 1024 / 1e6, 1)}
+    return {"export_seconds": round(seconds, 1), "export_peak_mb": round(max(peak) / 1e6, 1)}
+
+
+@contextlib.contextmanager
+def _peak() -> Iterator[list[int]]:
+    """A list that gets the resident bytes of this process and all it has started, twenty times a second."""
+    import psutil
+
+    seen, done, me = [0], threading.Event(), psutil.Process()
+
+    def sample() -> None:
+        while not done.wait(0.05):
+            total = 0
+            for process in (me, *me.children(recursive=True)):
+                with contextlib.suppress(psutil.Error):
+                    total += process.memory_info().rss
+            seen.append(total)
+
+    watcher = threading.Thread(target=sample, daemon=True)
+    watcher.start()
+    try:
+        yield seen
+    finally:
+        done.set()
+        watcher.join()
 
 
 def bandwidth() -> float:

@@ -80,10 +80,16 @@ def _seconds(runtime: Runtime, ids: list[list[int]], tokens: int) -> tuple[float
 
 def _peak_rss() -> float:
     """Peak resident memory of this process, in MB (10^6 bytes)."""
+    if (
+        sys.platform == "linux"
+    ):  # getrusage's figure survives exec: it would be that of the process which started this one
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return round(next(float(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024 / 1e6, 1)
     import resource
 
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak * (1 if sys.platform == "darwin" else 1024) / 1e6, 1)
+    return round(
+        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6, 1
+    )
 
 
 if __name__ == "__main__":
