@@ -121,6 +121,8 @@ def merge(ref: ModelRef, base: ModelRef, out: Path) -> None:
     merged = adapters.merge(adapters.load(base.local_path(), ref.local_path(), dtype=torch.float32))
     merged.save_pretrained(out, safe_serialization=True)
     copy_tokenizer(ref.local_path(), out)
+    del merged
+    compute.release()
 
 
 def copy_tokenizer(adapter: Path, out: Path) -> None:

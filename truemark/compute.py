@@ -31,6 +31,18 @@ def prepare() -> None:
             libc.mallopt(-4, 0)
 
 
+def release() -> None:
+    """Give freed memory back to the system: `prepare` keeps it, and a converter that runs next to this process needs it."""
+    import ctypes
+    import gc
+
+    gc.collect()
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "malloc_trim"):
+            libc.malloc_trim(0)
+
+
 def device() -> str:
     """`cuda`, `mps` or `cpu`: the first that is here."""
     import torch
