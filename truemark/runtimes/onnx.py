@@ -48,13 +48,15 @@ class OnnxRuntime(BatchedRuntime):
         inputs = {value.name: value for value in self.session.get_inputs()}
         self._past = [value for name, value in inputs.items() if name.startswith("past_key_values.")]
         self._present = [value.name.replace("past_key_values", "present") for value in self._past]
+        self._positions = "position_ids" in inputs
+        """Graphs of other exporters take them; ours makes them from the mask."""
         self._keeps = KEEP in {value.name for value in self.session.get_overridable_initializers()}
 
     def logprobs(self, ids: Sequence[int]) -> np.ndarray:
         import numpy as np
 
         sequence = np.array([list(ids)], dtype=np.int64)
-        logits, _ = self._run(sequence, np.ones_like(sequence), None, keep=0)
+        logits, _ = self._run(sequence, np.ones_like(sequence), np.arange(sequence.size)[None], None, keep=0)
         rows: np.ndarray = logits[0].astype(np.float32, copy=False)
         rows = rows - rows.max(axis=1, keepdims=True)
         rows -= np.log(np.exp(rows).sum(axis=1, keepdims=True))
@@ -94,18 +96,21 @@ class OnnxRuntime(BatchedRuntime):
         return text
 
     def _forward(self, ids: np.ndarray, mask: np.ndarray, position: np.ndarray, cache: Any) -> tuple[np.ndarray, Any]:
-        """The graph makes the positions from the mask."""
         import numpy as np
 
-        logits, cache = self._run(ids, mask, cache, keep=1)
+        logits, cache = self._run(ids, mask, position, cache, keep=1)
         return logits[:, -1].astype(np.float32, copy=False), cache
 
-    def _run(self, ids: np.ndarray, mask: np.ndarray, cache: Any, *, keep: int) -> tuple[np.ndarray, Any]:
+    def _run(
+        self, ids: np.ndarray, mask: np.ndarray, position: np.ndarray, cache: Any, *, keep: int
+    ) -> tuple[np.ndarray, Any]:
         """Logits [B, S or keep, V] in the graph's own type, and the cache as OrtValues by input name: never copied to NumPy and back."""
         import numpy as np
 
         value = self.api.OrtValue.ortvalue_from_numpy
         feed = {"input_ids": value(np.ascontiguousarray(ids)), "attention_mask": value(np.ascontiguousarray(mask))}
+        if self._positions:
+            feed["position_ids"] = value(np.ascontiguousarray(position, dtype=np.int64))
         if self._keeps:
             feed[KEEP] = value(np.array([keep], dtype=np.int64))
         feed |= self._empty(len(ids)) if cache is None else cache
