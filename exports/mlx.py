@@ -14,11 +14,13 @@ from typing import Any
 from exports.source import Source
 from truemark import holds
 from truemark.errors import InvalidArtifact, MissingDependency
+from truemark.runtimes.mlx import fast_blas
 
 
 def write(source: Source, out: Path, format: str) -> None:
     """Raises MissingDependency without mlx-lm, InvalidArtifact for what mlx-lm would compute otherwise than transformers."""
     refuse(json.loads((source.base.local_path() / "config.json").read_text(encoding="utf-8")))
+    fast_blas()  # before MLX is loaded: the mark that follows runs in this process
     try:
         import mlx.core as mx
         from mlx.utils import tree_map
