@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,7 +22,7 @@ from typing import Any
 
 from exports.source import Source
 from truemark import adapters, holds
-from truemark.errors import InvalidArtifact
+from truemark.errors import InvalidArtifact, StorageError
 from truemark.files import write_json
 
 DESCRIPTION = "program.json"
@@ -172,13 +173,34 @@ def describe(source: Source, step: Any, out: Path, file: str, text: str) -> None
         },
     )
     generation = source.merged() / "generation_config.json"
-    (out / generation.name).write_bytes(generation.read_bytes())
+    if generation.is_file():
+        (out / generation.name).write_bytes(generation.read_bytes())
     source.copy_tokenizer(out)
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Without the tracer's warnings: what they fear (a Python number that became a constant) is what `prove` looks for."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+def tracing(step: Any, what: str) -> Iterator[None]:
+    """Raise InvalidArtifact when torch cannot trace the model.
+
+    Without the tracer's warnings: what they fear (a Python number that became a constant) is what `prove` looks for.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except (RuntimeError, ValueError, TypeError, AssertionError) as error:
+        words = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise InvalidArtifact(
+            f"torch cannot make {what} of {step.network.config.model_type}: {words}", mend="export to fp16 instead"
+        ) from error
+
+
+def room(step: Any, out: Path) -> None:
+    """Raise StorageError when `out` cannot hold the program: torch's archive writers end the process when the disk is full, so ask first."""
+    size = sum(tensor.numel() * tensor.element_size() for tensor in step.parameters())
+    needed, free = size + size // 20 + 32 * 2**20, shutil.disk_usage(out).free
+    if free < needed:
+        raise StorageError(
+            f"no space left for {out.name}: it needs {needed / 1e6:.0f} MB, {free / 1e6:.0f} MB are free",
+            mend=f"df -h {out.parent}",
+        )

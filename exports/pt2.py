@@ -13,19 +13,20 @@ _NOTE = "torch.export.load(...).module() runs it. Reading a .pt2 can run code of
 
 
 def write(source: Source, out: Path, format: str) -> None:
-    """Raises InvalidArtifact, by name, for a base that cannot be exported rightly."""
+    """Raises StorageError when there is no room, and InvalidArtifact, by name, for a base that cannot be exported rightly."""
     program.refuse(source, "pt2")
     import torch
 
     step = program.opened(source)
+    program.room(step, out)
     inputs = program.sample(step, batch=2, length=5, past=3)
-    with program.quiet(), torch.no_grad():
+    with program.tracing(step, "the exported program"), torch.no_grad():
         exported = torch.export.export(step, inputs, dynamic_shapes=_dynamic(len(inputs[-1])), strict=False)
         exported.example_inputs = None  # they would be kept as a pickle; without them the archive holds none
         for node in exported.graph.nodes:  # names files of this machine, and is half of the archive's text
             node.meta.pop("stack_trace", None)
         program.prove(exported.module(), step, "the exported program")
-        torch.export.save(exported, out / FILE)
+    torch.export.save(exported, out / FILE)
     program.describe(source, step, out, FILE, _NOTE)
 
 

@@ -15,13 +15,14 @@ _NOTE = (
 
 
 def write(source: Source, out: Path, format: str) -> None:
-    """Raises InvalidArtifact, by name, for a base that cannot be traced rightly."""
+    """Raises StorageError when there is no room, and InvalidArtifact, by name, for a base that cannot be traced rightly."""
     program.refuse(source, "torchscript")
     import torch
 
     step = program.opened(source)
-    with program.quiet(), torch.inference_mode():
+    program.room(step, out)
+    with program.tracing(step, "the TorchScript trace"), torch.inference_mode():
         traced = torch.jit.trace(step, program.sample(step, batch=2, length=5, past=3), check_trace=False)
         program.prove(traced, step, "the TorchScript trace")
-        torch.jit.save(traced, out / FILE)
+    torch.jit.save(traced, str(out / FILE))
     program.describe(source, step, out, FILE, _NOTE)

@@ -20,7 +20,7 @@ from exports import FORMATS, mark, reference
 from exports.source import opened
 from tests import tiny
 from truemark import artifacts, cli, holds, models
-from truemark.errors import CheckFailed, InvalidArtifact, MissingDependency, ModelNotFound
+from truemark.errors import CheckFailed, InvalidArtifact, MissingDependency, ModelNotFound, StorageError
 from truemark.runtimes import Sampling, open_runtime
 
 NEEDS = {
@@ -250,6 +250,14 @@ def test_what_a_format_cannot_hold_is_refused_before_any_work(
     with pytest.raises(InvalidArtifact, match=words):
         cli.run(["export", str(adapter), "--to", format])
     assert not (tmp_path / f"tuned.{format}").exists()
+
+
+@pytest.mark.parametrize("format", ["torchscript", "pt2"])
+def test_a_full_disk_is_said_before_torch_writes(home: Path, monkeypatch: pytest.MonkeyPatch, format: str) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 10**9, 4096))  # type: ignore[attr-defined]
+    with pytest.raises(StorageError, match="no space left"):
+        cli.run(["export", str(home / "tuned"), "--to", format])
+    assert [path.name for path in home.iterdir()] == ["tuned"]
 
 
 @pytest.mark.parametrize(("config", "words"), [
