@@ -25,7 +25,7 @@ from truemark import artifacts, portability
 from truemark.errors import TruemarkError
 
 ROOT = Path(__file__).parent.parent
-EXACT = {"fp16": 1e-3, "bf16": 0.05, "onnx-fp32": 1e-5, "onnx-fp16": 1e-2, "torchscript": 1e-5, "pt2": 1e-5, "gguf-f16": 1e-2, "lora-gguf": 1e-2, "mlx": 1e-2}  # fmt: skip
+EXACT = {"fp16": 1e-3, "bf16": 1e-3, "onnx-fp32": 1e-5, "onnx-fp16": 1e-3, "torchscript": 1e-5, "pt2": 1e-5, "gguf-f16": 1e-3, "lora-gguf": 1e-3, "mlx": 1e-3}  # fmt: skip
 """Largest KL of the formats that only round; a quantized one has to lie ten times nearer to the adapter than to the base."""
 SAME_PATH = ("gguf-q6_k", "gguf-q5_k_m")
 """Left out: they are made by the same steps as gguf-q4_k_m."""

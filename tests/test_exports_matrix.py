@@ -43,7 +43,13 @@ def test_a_kind_of_adapter_keeps_its_parity_or_is_refused(
     adapter = tiny.adapter(tmp_path / variant, base, variant=variant)
     cells = matrix.cells(adapter, ["fp16", "onnx-fp32", "torchscript", "lora-gguf", "gguf-f16"])
     assert_true(cells)
-    assert cells["fp16"]["state"] == cells["gguf-f16"]["state"] == "parity", "merged, every one of them can be held"
+    assert cells["fp16"]["state"] == "parity", "merged, every one of them can be held"
+    if (
+        architecture == "qwen2"
+    ):  # transformers gives it Qwen's own splitting of words, which llama.cpp does not know for this vocabulary
+        assert "get_vocab_base_pre" in cells["gguf-f16"]["reason"]
+    else:
+        assert cells["gguf-f16"]["state"] == "parity"
 
 
 @pytest.mark.parametrize("architecture", tiny.ARCHITECTURES)

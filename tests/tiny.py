@@ -39,7 +39,9 @@ def checkpoint(path: Path, seed: int = 0, *, architecture: str = "llama", tied: 
     tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
     torch.manual_seed(seed)
     kind = {"gemma3": "gemma3_text"}.get(architecture, architecture)
-    special = {"head_dim": 32} if architecture in ("qwen3", "gemma3") else {}
+    special: dict[str, Any] = {"head_dim": 32} if architecture in ("qwen3", "gemma3") else {}
+    if architecture == "gemma3":  # as in the released ones: llama.cpp takes the head's size for it without reading it
+        special["query_pre_attn_scalar"] = 32
     config = AutoConfig.for_model(
         kind, vocab_size=49152, hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1,
         max_position_embeddings=512, tie_word_embeddings=tied, bos_token_id=1, eos_token_id=2, pad_token_id=2, initializer_range=0.15, **special,
