@@ -1,6 +1,7 @@
 """Every kind of adapter × every format × five architectures, on tiny random models: parity with PEFT, or a refusal by name.
 
 python -m benchmarks.matrix          each kind and each architecture with every format → benchmarks/results/matrix.json (about 20 minutes)
+python -m benchmarks.matrix gemma3   the rows of one architecture again, the others kept
 python -m benchmarks.matrix --all    their whole product, tied and untied (hours)
 
 A cell is `parity` (the mark's lines on words hold, and KL to the adapter is within the format's reach), `refused` (said by name before
@@ -90,10 +91,15 @@ def main() -> None:
     every = [
         (name, tied, variant) for name in tiny.ARCHITECTURES for tied in (True, False) for variant in tiny.VARIANTS
     ]
-    rows = matrix(every if "--all" in sys.argv else covering())
+    named = [word for word in sys.argv[1:] if word != "--all"]
+    wanted = [row for row in (every if "--all" in sys.argv else covering()) if not named or row[0] in named]
+    out = ROOT / "benchmarks" / "results" / "matrix.json"
+    before = json.loads(out.read_text(encoding="utf-8"))["rows"] if named else []
+    rows = [*(row for row in before if row["architecture"] not in named), *matrix(wanted)]
     states = [cell["state"] for row in rows for cell in row["cells"].values()]
     result = {
-        "command": " ".join(["python -m benchmarks.matrix", *sys.argv[1:]]),
+        "command": " ".join(["python -m benchmarks.matrix", *sys.argv[1:]])
+        + (", the other rows from a run before" * bool(named)),
         "date": datetime.now(UTC).date().isoformat(),
         "machine": artifacts.machine(),
         "versions": artifacts.library_versions(),
@@ -101,7 +107,6 @@ def main() -> None:
         "rows": rows,
     }
     print(result["cells"])
-    out = ROOT / "benchmarks" / "results" / "matrix.json"
     out.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
