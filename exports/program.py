@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,8 +21,8 @@ from typing import Any
 
 from exports.source import Source
 from truemark import adapters, holds
-from truemark.errors import InvalidArtifact, StorageError
-from truemark.files import write_json
+from truemark.errors import InvalidArtifact
+from truemark.files import require_room, write_json
 
 DESCRIPTION = "program.json"
 _BY_LAYER_TYPE = ("qwen2", "qwen3", "gemma2", "gemma3_text")
@@ -198,9 +197,4 @@ def tracing(step: Any, what: str) -> Iterator[None]:
 def room(step: Any, out: Path) -> None:
     """Raise StorageError when `out` cannot hold the program: torch's archive writers end the process when the disk is full, so ask first."""
     size = sum(tensor.numel() * tensor.element_size() for tensor in step.parameters())
-    needed, free = size + size // 20 + 32 * 2**20, shutil.disk_usage(out).free
-    if free < needed:
-        raise StorageError(
-            f"no space left for {out.name}: it needs {needed / 1e6:.0f} MB, {free / 1e6:.0f} MB are free",
-            mend=f"df -h {out.parent}",
-        )
+    require_room(out, size + size // 20 + 32 * 2**20)

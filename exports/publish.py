@@ -17,7 +17,7 @@ from truemark import artifacts, models, portability, recipe
 from truemark.artifacts import Artifact, Parent
 from truemark.console import say
 from truemark.errors import InvalidArtifact, TruemarkError, UnknownName
-from truemark.files import write_json, write_text
+from truemark.files import require_room, write_json, write_text
 
 
 def formats(to: str, quants: str) -> list[str]:
@@ -49,12 +49,13 @@ def export(
 ) -> list[tuple[Path, dict[str, Any]]]:
     """Make every format in `wanted`; returns (path, mark) of each. What exists with a mark of this adapter that did not fail is left as it is.
 
-    Raises InvalidArtifact before any work when one of the formats cannot hold this adapter.
+    Raises InvalidArtifact before any work when one of the formats cannot hold this adapter, StorageError when there is no room for it.
     A format that fails its mark is not published unless `keep_failed`; it is in the result all the same.
     """
     made = []
     with opened(adapter) as source:
         portability.refuse(portability.of_adapter(source.path, source.base), wanted)
+        _require_room(source, out or source.path.parent)
         for format in wanted:
             path = (out or source.path.parent) / f"{source.artifact.manifest.name}.{format}"
             mark = _existing(path, source, format, prompts)
@@ -64,6 +65,15 @@ def export(
                 mark = make(source, format, path, keep_failed=keep_failed, prompts=prompts)
             made.append((path, mark))
     return made
+
+
+def _require_room(source: Source, out: Path) -> None:
+    """Room for the largest export and for what it is made from: the fp32 merge, and a converter's copy of it."""
+    import tempfile
+
+    fp32 = sum(file.stat().st_size for file in source.base.local_path().glob("*.safetensors"))
+    require_room(Path(tempfile.gettempdir()), 2 * fp32)
+    require_room(out, fp32)
 
 
 def _existing(path: Path, source: Source, format: str, prompts: int) -> dict[str, Any] | None:

@@ -14,7 +14,7 @@ from exports import FORMATS, card, frontier, mark, measures, publish, reference
 from exports.measures import Interval
 from tests import tiny
 from truemark import artifacts, cli, portability
-from truemark.errors import CheckFailed, InvalidArtifact, InvalidData, TruemarkError, UnknownName
+from truemark.errors import CheckFailed, InvalidArtifact, InvalidData, StorageError, TruemarkError, UnknownName
 from truemark.recipe import Recipe
 from truemark.runtimes import Sampling
 
@@ -76,6 +76,14 @@ def test_a_refused_format_stops_all_before_any_work(tmp_path: Path, tmp_path_fac
     with pytest.raises(InvalidArtifact, match=r"lora-gguf: llama\.cpp's adapter file would lose .*DoRA"):
         cli.run(["export", str(tmp_path / "magnitudes"), "--to", "fp16,lora-gguf"])
     assert [path.name for path in tmp_path.iterdir()] == ["magnitudes"]
+
+
+def test_no_space_left_is_said_before_any_work(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = shutil._ntuple_diskusage(10**9, 10**9, 4096)  # type: ignore[attr-defined]
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
+    with pytest.raises(StorageError, match=r"needs 2\d MB, 0 MB are free"):
+        cli.run(["export", "tuned", "--to", "fp16"])
+    assert [path.name for path in home.iterdir()] == ["tuned"]
 
 
 def test_an_architecture_that_an_exporter_does_not_know_is_refused() -> None:

@@ -42,6 +42,17 @@ def _existing(path: Path) -> Path:
     return next((p for p in (path, *path.parents) if p.exists()), Path())
 
 
+def require_room(path: Path, needed: int) -> None:
+    """Raise StorageError, before any work, when the disk under `path` has fewer than `needed` bytes free."""
+    where = _existing(path)
+    free = shutil.disk_usage(where).free
+    if free < needed:
+        raise StorageError(
+            f"no space left for {path.name}: it needs {needed / 1e6:.0f} MB, {free / 1e6:.0f} MB are free",
+            mend=f"df -h {where}",
+        )
+
+
 def sha256_file(path: Path) -> str:
     """Hex SHA-256 of a file's bytes."""
     with path.open("rb") as stream:
