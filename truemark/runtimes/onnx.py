@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from truemark import chat
-from truemark.errors import EngineError, InvalidArtifact, MissingDependency, ModelNotFound
+from truemark.errors import EngineError, MissingDependency, ModelNotFound
 from truemark.models import ModelRef
 from truemark.runtimes.batched import BatchedRuntime
+from truemark.runtimes.tokenizer import FileTokenizer
 from truemark.settings import threads
 
 if TYPE_CHECKING:
@@ -29,7 +28,6 @@ class OnnxRuntime(BatchedRuntime):
         """Load the one graph in `onnx/`. Raises ModelNotFound, InvalidArtifact, EngineError, or MissingDependency."""
         try:
             import onnxruntime
-            from tokenizers import Tokenizer
         except ImportError as error:
             raise MissingDependency.extra(error.name or "onnxruntime", "onnx") from None
         if model.kind != "onnx":
@@ -39,11 +37,13 @@ class OnnxRuntime(BatchedRuntime):
             )
         directory = model.local_path()
         self.api, self.provider, self.batch_size = onnxruntime, provider, batch_size
-        self.tokenizer = Tokenizer.from_file(str(_there(directory / "tokenizer.json")))
-        self.template = chat.read_template(directory)
-        special = chat.special_tokens(directory)
-        self.bos_token, self.eos_token = special.get("bos_token", ""), special.get("eos_token", "")
-        self._eos = _end_tokens(directory)
+        self._tokenizer = words = FileTokenizer(directory)
+        self.template, self.bos_token, self.eos_token, self._eos = (
+            words.template,
+            words.bos_token,
+            words.eos_token,
+            words.eos,
+        )
         self.session = _session(onnxruntime, _one_graph(directory), provider)
         inputs = {value.name: value for value in self.session.get_inputs()}
         self._past = [value for name, value in inputs.items() if name.startswith("past_key_values.")]
@@ -63,10 +63,7 @@ class OnnxRuntime(BatchedRuntime):
         return rows
 
     def vocabulary(self) -> list[str]:
-        return [
-            str(self.tokenizer.id_to_token(token))
-            for token in range(self.tokenizer.get_vocab_size(with_added_tokens=True))
-        ]
+        return self._tokenizer.vocabulary()
 
     def describe(self) -> dict[str, Any]:
         return {
@@ -88,12 +85,10 @@ class OnnxRuntime(BatchedRuntime):
         self.close()
 
     def _encode(self, text: str) -> list[int]:
-        ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False).ids
-        return ids
+        return self._tokenizer.encode(text)
 
     def _text(self, tokens: Sequence[int]) -> str:
-        text: str = self.tokenizer.decode(list(tokens), skip_special_tokens=True)
-        return text
+        return self._tokenizer.text(tokens)
 
     def _forward(self, ids: np.ndarray, mask: np.ndarray, position: np.ndarray, cache: Any) -> tuple[np.ndarray, Any]:
         import numpy as np
@@ -153,19 +148,3 @@ def _one_graph(directory: Path) -> Path:
     if len(files) != 1:
         raise ModelNotFound(f"expected one .onnx file in {directory / 'onnx'}, found {len(files)}")
     return files[0]
-
-
-def _there(file: Path) -> Path:
-    if not file.is_file():
-        raise InvalidArtifact(f"{file} is missing", mend="export it again")
-    return file
-
-
-def _end_tokens(directory: Path) -> frozenset[int]:
-    try:
-        ends = json.loads(_there(directory / "generation_config.json").read_text(encoding="utf-8"))["eos_token_id"]
-        return frozenset(int(end) for end in (ends if isinstance(ends, list) else [ends]))
-    except (ValueError, KeyError, TypeError) as error:
-        raise InvalidArtifact(
-            f"{directory / 'generation_config.json'} names no end tokens: {error}", mend="export it again"
-        ) from None

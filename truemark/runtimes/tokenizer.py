@@ -53,7 +53,10 @@ class FileTokenizer:
         configured = (_read(directory / "generation_config.json") or _read(directory / "config.json")).get("eos_token_id")  # fmt: skip
         many = configured if isinstance(configured, list) else [configured]
         own = self._tokenizer.token_to_id(self.eos_token) if self.eos_token else None
-        return frozenset(int(token) for token in (*many, own) if token is not None)
+        found = frozenset(int(token) for token in (*many, own) if token is not None)
+        if not found:
+            raise InvalidArtifact(f"{directory} names no end tokens", mend="export it again")
+        return found
 
 
 def _read(file: Path) -> dict[str, Any]:
