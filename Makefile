@@ -48,7 +48,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt truemark/toolchain.py | $(VEN
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(PIP) -e ".[train,demo,gguf,onnx,int8,mlx,dev]"
+	$(PIP) -e ".[train,demo,gguf,onnx,int8,mlx,bnb,dev]"
 	@touch $@
 
 wheel: install-dev

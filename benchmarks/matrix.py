@@ -1,7 +1,7 @@
 """Every kind of adapter × every format × five architectures, on tiny random models: parity with PEFT, or a refusal by name.
 
 python -m benchmarks.matrix          each kind and each architecture with every format → benchmarks/results/matrix.json (about 20 minutes)
-python -m benchmarks.matrix gemma3   the rows of one architecture again, the others kept
+python -m benchmarks.matrix gemma3   the rows of one architecture again, the others kept; or the column of one format
 python -m benchmarks.matrix --all    their whole product, tied and untied (hours)
 
 A cell is `parity` (the mark's lines on words hold, and KL to the adapter is within the format's reach), `refused` (said by name before
@@ -70,9 +70,8 @@ def covering() -> list[tuple[str, bool, str]]:
     return [*((name, True, "all-linear") for name in tiny.ARCHITECTURES), *turns]
 
 
-def matrix(rows: Sequence[tuple[str, bool, str]]) -> list[dict[str, Any]]:
+def matrix(rows: Sequence[tuple[str, bool, str]], formats: Sequence[str]) -> list[dict[str, Any]]:
     """One row an adapter: architecture, tied, variant, and its cells by format."""
-    formats = [name for name in FORMATS if name not in SAME_PATH]
     found = []
     with tempfile.TemporaryDirectory(prefix="truemark-matrix-") as scratch:
         for architecture, tied, variant in rows:
@@ -86,25 +85,33 @@ def matrix(rows: Sequence[tuple[str, bool, str]]) -> list[dict[str, Any]]:
     return found
 
 
+def _key(row: dict[str, Any]) -> tuple[Any, ...]:
+    return row["architecture"], row["tied"], row["variant"]
+
+
 def main() -> None:
     """Run it and write the result."""
     every = [
         (name, tied, variant) for name in tiny.ARCHITECTURES for tied in (True, False) for variant in tiny.VARIANTS
     ]
     named = [word for word in sys.argv[1:] if word != "--all"]
-    wanted = [row for row in (every if "--all" in sys.argv else covering()) if not named or row[0] in named]
+    chosen = every if "--all" in sys.argv else covering()
+    wanted = [row for row in chosen if row[0] in named] or chosen
+    formats = [name for name in FORMATS if name in named] or [name for name in FORMATS if name not in SAME_PATH]
     out = ROOT / "benchmarks" / "results" / "matrix.json"
-    before = json.loads(out.read_text(encoding="utf-8"))["rows"] if named else []
-    rows = [*(row for row in before if row["architecture"] not in named), *matrix(wanted)]
-    states = [cell["state"] for row in rows for cell in row["cells"].values()]
+    rows = {_key(row): row for row in json.loads(out.read_text(encoding="utf-8"))["rows"]} if named else {}
+    for row in matrix(wanted, formats):
+        row["cells"] = {**rows.get(_key(row), row)["cells"], **row["cells"]}
+        rows[_key(row)] = row
+    states = [cell["state"] for row in rows.values() for cell in row["cells"].values()]
     result = {
         "command": " ".join(["python -m benchmarks.matrix", *sys.argv[1:]])
-        + (", the other rows from a run before" * bool(named)),
+        + (", the other cells from a run before" * bool(named)),
         "date": datetime.now(UTC).date().isoformat(),
         "machine": artifacts.machine(),
         "versions": artifacts.library_versions(),
         "cells": {state: states.count(state) for state in ("parity", "refused", "failed", "wrong")},
-        "rows": rows,
+        "rows": list(rows.values()),
     }
     print(result["cells"])
     out.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

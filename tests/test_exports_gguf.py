@@ -251,6 +251,7 @@ def quick(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_k_quants_fall_back_where_rows_are_short_and_say_so(quick: Path) -> None:
     """Hidden 64: no matrix has rows of 256, so every one falls back, and the account names each."""
     run = ["export", str(quick / "tuned"), "--to", "gguf", "--quant", "q6_k,q5_k_m,q4_k_m", "--keep-failed"]
@@ -272,6 +273,7 @@ def test_k_quants_fall_back_where_rows_are_short_and_say_so(quick: Path) -> None
         assert str(Path.home()) not in (export.path / f"tuned.{quant}.gguf").read_bytes()[:4_000_000].decode("latin-1")
 
 
+@pytest.mark.slow
 def test_k_quants_are_real_where_rows_are_long(quick: Path, tiny_base: Path) -> None:
     base = make_base(
         quick / "wide", tiny_base, hidden_size=256, intermediate_size=512, num_attention_heads=4, initializer_range=0.04
