@@ -11,10 +11,10 @@ PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraint
 quickstart: install  ## the main job on the embedded base, end to end
 	$(BIN)/truemark quickstart
 
-test: install-dev  ## fast tests side by side, then exports of every kind of adapter, then real models and engines
+test: install-dev  ## fast tests side by side, then exports of every kind of adapter, then the quickstart and what it made
 	$(BIN)/python -m pytest -n 2 -m "not slow and not gpu"
-	$(BIN)/python -m pytest -n 2 -m slow tests/test_exports_matrix.py
-	$(BIN)/python -m pytest -m slow --durations=15 --ignore tests/test_exports_matrix.py
+	$(BIN)/python -m pytest -n 2 -m slow tests/test_exports_*.py
+	$(BIN)/python -m pytest -m slow --durations=15 --ignore-glob 'tests/test_exports_*.py'
 
 check: install-dev  ## what a reviewer would say
 	$(BIN)/ruff check .
@@ -47,7 +47,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt truemark/toolchain.py | $(VEN
 	$(PIP) -e ".[train,demo,gguf]"
 	@touch $@
 
-$(VENV)/.installed-dev: $(VENV)/.installed
+$(VENV)/.installed-dev: $(VENV)/.installed Makefile
 	$(PIP) -e ".[train,demo,gguf,onnx,int8,mlx,bnb,dev]"
 	@touch $@
 
