@@ -105,27 +105,36 @@ def _save(adapter: Path, domain: str, rows: list[Row], best: Row | None, max_los
 
 
 def plot(rows: Sequence[Row], best: Row | None, path: Path) -> None:
-    """Size against KL, each point labelled with its format and speed; the recommended one filled."""
+    """Size against KL, each point labelled with its format and speed; the recommended one green, those whose score is undecided hollow."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(figsize=(8, 4.8), layout="constrained")
-    drawn = [row for row in rows if "kl" in row]
-    for row in drawn:
-        chosen = row is best
-        colour = "#b3261e" if row["state"] == "failed" else "#1b6e3c" if chosen else "#4a6fa5"
-        kl = max(row["kl"], 1e-8)
-        axes.scatter(row["mb"], kl, s=90 if chosen else 45, color=colour, zorder=3)
-        speed = row.get("tokens_per_second", {}).get("1")
-        label = row["format"] + (f"  {speed:.0f} tok/s" if speed else "  failed")
-        axes.annotate(label, (row["mb"], kl), xytext=(7, 4), textcoords="offset points", fontsize=8, color=colour)
-    axes.set(xlabel="size, MB", ylabel="KL to the adapter, nats per token", yscale="log")
+    drawn = sorted((row for row in rows if "kl" in row), key=lambda row: -row["kl"])
+    places = [(row["mb"], max(row["kl"], 1e-14)) for row in drawn]
+    colours = ["#b3261e" if row["state"] == "failed" else "#1b6e3c" if row is best else "#4a6fa5" for row in drawn]
+    for row, place, colour in zip(drawn, places, colours, strict=True):
+        inside = "white" if row["keeps_score"] is None else colour
+        axes.scatter(*place, s=90 if row is best else 45, facecolor=inside, edgecolor=colour, linewidth=1.5, zorder=3)
     recommended = f"; recommended: {best['format']}" if best else ""
-    axes.set_title(f"Smaller is left, truer is down{recommended}", fontsize=10)
+    hollow = "; hollow: score undecided" if any(row["keeps_score"] is None for row in drawn) else ""
+    axes.set_title(f"Smaller is left, truer is down{recommended}{hollow}", fontsize=10)
+    axes.set(xlabel="size, MB", ylabel="KL to the adapter, nats per token", yscale="log")
     axes.margins(x=0.18, y=0.12)
     axes.grid(alpha=0.25)
+    figure.canvas.draw()  # settles the scale, by which the labels are kept a line apart
+    middle = sum(axes.get_xlim()) / 2
+    lowest = {"left": float("inf"), "right": float("inf")}
+    for row, place, colour in zip(drawn, places, colours, strict=True):
+        align = "right" if place[0] > middle else "left"
+        at = axes.transData.transform(place)[1] * 72 / figure.dpi
+        lowest[align] = min(at + 4, lowest[align] - 11)
+        speed = row.get("tokens_per_second", {}).get("1")
+        label = row["format"] + (f"  {speed:.0f} tok/s" if speed else "  failed")
+        beside = (9 if align == "left" else -9, lowest[align] - at)
+        axes.annotate(label, place, xytext=beside, textcoords="offset points", ha=align, va="center", fontsize=8, color=colour)  # fmt: skip
     figure.savefig(path, dpi=130)
     plt.close(figure)
 

@@ -58,17 +58,17 @@ def _number(value: Any) -> str:
 
 def table(made: list[tuple[Path, dict[str, Any]]]) -> str:
     """Several marks, one line for each."""
-    rows = [f"{'format':10} {'MB':>6} {'KL':>8} {'top-1':>6} {'score Δ [95 %]':>24} {'tok/s':>6}  mark"]
+    rows = [f"{'format':12} {'MB':>6} {'KL':>8} {'top-1':>6} {'score Δ [95 %]':>24} {'batch tok/s':>11}  mark"]
     for path, mark in made:
         values = {check["name"]: check["value"] for check in mark["checks"]}
         if "kl" not in values:
-            rows.append(f"{mark['format']:10} {mark['size_mb']:6.0f} {'':54}✗ {mark['checks'][0]['text']}")
+            rows.append(f"{mark['format']:12} {mark['size_mb']:6.0f} {'':59}✗ {mark['checks'][0]['text']}")
             continue
         gap = mark["score"]["difference"]
         interval = f"{gap['mean']:+.3f} [{gap['low']:+.3f}, {gap['high']:+.3f}]"
         verdict = f"{SIGN[mark['verdict']['passed']]} {path}" if mark["verdict"]["passed"] else _verdict(mark)
         rows.append(
-            f"{mark['format']:10} {mark['size_mb']:6.0f} {values['kl']:8.1e} {values['top1']:6.3f} {interval:>24} "
-            f"{mark['speed']['tokens_per_second']:6.0f}  {verdict}"
+            f"{mark['format']:12} {mark['size_mb']:6.0f} {values['kl']:8.1e} {values['top1']:6.3f} {interval:>24} "
+            f"{mark['speed']['tokens_per_second']:11.0f}  {verdict}"
         )
     return "\n".join(rows)
