@@ -119,8 +119,8 @@ def build(results: Path, baseline: str | None = None) -> Board:
         say(note)
     if any(row.scored.evaluation.model.embedded for section in sections for row in section.rows):
         notes.append(
-            "The embedded base is a 4-bit file, de-quantized: quantized exports of it lose less here than they would "
-            "on a base in full precision."
+            "The embedded base is a 4-bit file, de-quantized: 8-bit exports of it lose less here, and 4- and 5-bit ones "
+            "may lose more, than they would on a base in full precision."
         )
     return Board(datetime.now(UTC).isoformat(timespec="seconds"), sections, notes)
 

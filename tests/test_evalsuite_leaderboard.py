@@ -58,6 +58,18 @@ def leaderboard(*words: str) -> tuple[dict, str, str]:  # type: ignore[type-arg]
     return board, (folder / "LEADERBOARD.md").read_text(), (folder / "index.html").read_text()
 
 
+def frontier() -> None:
+    """As `truemark export --fastest` leaves one."""
+    from matplotlib.figure import Figure
+
+    folder = Path("results/toy/frontier/a")
+    folder.mkdir(parents=True)
+    row = {"format": "gguf-q8_0", "mb": 145.0, "kl": 5e-4, "difference": {"mean": 0.0, "low": -0.05, "high": 0.05}, "state": "passed",
+           "tokens_per_second": {"1": 100.0, "16": 150.0}, "peak_rss_mb": 454.0, "keeps_score": True}  # fmt: skip
+    write_json(folder / "frontier.json", {"adapter": "a@0", "machine": "this one", "recommended": "gguf-q8_0", "max_loss": 0.05, "rows": [row]})  # fmt: skip
+    Figure().savefig(folder / "frontier.png")
+
+
 class Page(HTMLParser):
     """Every tag, every attribute that can fetch something, and balance."""
 
@@ -209,6 +221,7 @@ def test_in_a_browser(width: int) -> None:
     chromium = system.chromium()
     if chromium is None:
         pytest.skip("no Chromium here: truemark doctor says how to install it")
+    frontier()
     leaderboard()
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
@@ -216,7 +229,9 @@ def test_in_a_browser(width: int) -> None:
         errors: list[str] = []
         page.on("console", lambda message: errors.append(message.text))
         page.goto(Path("leaderboard/index.html").absolute().as_uri())
-        for element in (page.locator("main"), page.locator("table").first, page.locator("td.plot svg").first):
+        picture = page.locator("img.frontier")
+        assert picture.evaluate("picture => picture.naturalWidth") > 1, "the page's own policy lets its picture through"
+        for element in (page.locator("main"), page.locator("table").first, page.locator("td.plot svg").first, picture):
             box = element.bounding_box()
             assert box is not None and box["x"] >= 0 and box["x"] + box["width"] <= width
         answers = page.locator("tr.more").first
