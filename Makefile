@@ -13,7 +13,7 @@ quickstart: install  ## the main job on the embedded base, end to end
 
 test: install-dev  ## fast tests side by side, then exports of every kind of adapter, then the quickstart and what it made
 	$(BIN)/python -m pytest -n 2 -m "not slow and not gpu"
-	$(BIN)/python -m pytest -n 2 -m slow tests/test_exports_*.py
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m slow tests/test_exports_*.py
 	$(BIN)/python -m pytest -m slow --durations=15 --ignore-glob 'tests/test_exports_*.py'
 
 check: install-dev  ## what a reviewer would say

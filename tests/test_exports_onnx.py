@@ -384,6 +384,7 @@ def node_modules() -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("node")  # one worker, so that the packages are installed once
 @pytest.mark.parametrize("format", FORMATS)
 def test_transformers_js_gives_the_same_tokens(home: Path, tmp_path: Path, node_modules: Path, format: str) -> None:
     out = written(home, format)
