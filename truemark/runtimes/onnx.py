@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from truemark.errors import EngineError, MissingDependency, ModelNotFound
+from truemark.errors import EngineError, InvalidArtifact, MissingDependency, ModelNotFound
 from truemark.models import ModelRef
 from truemark.runtimes.batched import BatchedRuntime
 from truemark.runtimes.tokenizer import FileTokenizer
@@ -38,12 +38,10 @@ class OnnxRuntime(BatchedRuntime):
         directory = model.local_path()
         self.api, self.provider, self.batch_size = onnxruntime, provider, batch_size
         self._tokenizer = words = FileTokenizer(directory)
-        self.template, self.bos_token, self.eos_token, self._eos = (
-            words.template,
-            words.bos_token,
-            words.eos_token,
-            words.eos,
-        )
+        if words.generation.get("eos_token_id") is None:  # what onnxruntime-genai and transformers.js read too
+            raise InvalidArtifact(f"{directory / 'generation_config.json'} names no end tokens", mend="export it again")
+        self.template, self._eos = words.template, words.eos
+        self.bos_token, self.eos_token = words.bos_token, words.eos_token
         self.session = _session(onnxruntime, _one_graph(directory), provider)
         inputs = {value.name: value for value in self.session.get_inputs()}
         self._past = [value for name, value in inputs.items() if name.startswith("past_key_values.")]

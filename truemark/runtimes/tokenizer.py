@@ -32,6 +32,7 @@ class FileTokenizer:
         self.template = chat.read_template(directory)
         special = chat.special_tokens(directory)
         self.bos_token, self.eos_token = special.get("bos_token", ""), special.get("eos_token", "")
+        self.generation = _read(directory / "generation_config.json")
         self.eos = self._end_tokens(directory)
 
     def encode(self, text: str) -> list[int]:
@@ -50,7 +51,7 @@ class FileTokenizer:
         return [str(self._tokenizer.id_to_token(index)) for index in range(size)]
 
     def _end_tokens(self, directory: Path) -> frozenset[int]:
-        configured = (_read(directory / "generation_config.json") or _read(directory / "config.json")).get("eos_token_id")  # fmt: skip
+        configured = (self.generation or _read(directory / "config.json")).get("eos_token_id")
         many = configured if isinstance(configured, list) else [configured]
         own = self._tokenizer.token_to_id(self.eos_token) if self.eos_token else None
         found = frozenset(int(token) for token in (*many, own) if token is not None)
