@@ -1,0 +1,286 @@
+"""Whether an answer states a key: holders of powers, numbers, dates, amendments, phrases.
+
+`judge` gives `ok`, `missing` (not said) or `wrong` (another value is asserted, with it or instead of it). Words of the question and
+of the reference contradict nothing; any other holder or figure of the same sort does.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+
+from domains.constitution.assertion import after_retraction, negated
+from domains.constitution.citations import Found, extract, without
+from domains.constitution.quantities import Quantity, dates, quantities
+from domains.constitution.stock import DATES, HOLDERS, QUANTITIES, YEARS, Key, holders
+from domains.constitution.text import readable
+
+WEAK = frozenset({"the_union", "both_houses"})
+"""Too common to contradict: "the Union" is in "the Union List"."""
+_ADVISORY = re.compile(
+    r"\b(?:consult(?:ation|ing|ed|s)?(?: with)?|(?:advice|approval|consent|sanction|recommendations?|opinion|concurrence|presence|pleasure|name|behalf) (?:of|from|by)"
+    r"|addressed to|recommended by|advised by|approved by|before|sworn in by) (?:the |a |an |any |its |that )*$",
+    re.I,
+)
+_ADVISES = re.compile(
+    r"^(?:'s|s')? (?:advice|approval|consent|sanction|recommendations?|opinion|concurrence|presence|pleasure)\b|^ (?:is|are|must be|shall be|has to be|being) (?:always )?consulted",
+    re.I,
+)
+_EITHER = re.compile(r"^[\s,]{0,3}(?:and\s?/\s?or|or|/|\|)[\s,]{0,3}(?:(?:maybe|perhaps|possibly|else|by|the|a|an)\s){0,3}$", re.I)
+_UNITLESS = re.compile(r"^\s{0,2}(?:[.,;:)\]/-]|\Z|\n|and\b|or\b|to\b|is\b|old\b|\()", re.I)
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A holder named in a text."""
+
+    holder: str
+    start: int
+    end: int
+    advisory: bool
+    """Named as one who is consulted or advises, not as one who acts."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """A text and what is read in it once."""
+
+    text: str
+    """Without citations."""
+    cited: Found
+    named: tuple[Hit, ...]
+    figures: tuple[Quantity, ...]
+    dated: frozenset[tuple[int, int, int]]
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a pair itself says: none of it contradicts its answer."""
+
+    question: Said
+    reference: Said
+    also: Said
+
+
+def read(text: str) -> Said:
+    """Read a text that went through `readable`."""
+    cited = extract(text)
+    plain = _unlisted(without(text, cited))
+    return Said(plain, cited, named(plain), quantities(plain), dates(plain))
+
+
+@lru_cache(maxsize=4096)
+def context(question: str, reference: str, also: str) -> Context:
+    """The context of a pair."""
+    return Context(*(read(readable(text)) for text in (question, reference, also)))
+
+
+def _unlisted(text: str) -> str:
+    """Without the numbers of a list that counts 1, 2, 3 at the heads of its lines."""
+    expected = 1
+    lines = text.split("\n")
+    for place, line in enumerate(lines):
+        head = re.match(r"\s{0,8}(\d{1,2})[.)](?=\s)", line)
+        if head and int(head[1]) == expected:
+            lines[place], expected = " " * head.end() + line[head.end() :], expected + 1
+    return "\n".join(lines)
+
+
+@lru_cache(maxsize=1)
+def _names() -> tuple[re.Pattern[str], dict[str, str]]:
+    forms = {_folded(form): holder for holder, all_forms in holders().items() for form in all_forms}
+    longest = sorted(forms, key=lambda form: (-len(form), form))
+    pattern = "|".join(r"[\W_]{1,3}".join(re.escape(word) for word in form.split()) for form in longest)
+    return re.compile(rf"\b(?:{pattern})(?:s(?=')|s\b)?(?![\w]|-?\s?General\b)", re.I), forms
+
+
+def _folded(text: str) -> str:
+    return " ".join(re.findall(r"[^\W_]+", text.casefold()))
+
+
+@lru_cache(maxsize=4096)
+def named(text: str) -> tuple[Hit, ...]:
+    """The holders named in a text, longest names first, in order."""
+    pattern, forms = _names()
+    found = []
+    for match in pattern.finditer(text):
+        form = _folded(match[0])
+        holder = forms.get(form) or forms.get(form.removesuffix("s"))
+        if holder:
+            advisory = bool(_ADVISORY.search(text[max(0, match.start() - 48) : match.start()]) or _ADVISES.match(text[match.end() : match.end() + 24]))
+            found.append(Hit(holder, match.start(), match.end(), advisory))
+    return tuple(found)
+
+
+def judge(key: Key, keys: Iterable[Key], said: Said, known: Context) -> str:
+    """`ok`, `missing` or `wrong`."""
+    if key.kind in HOLDERS:
+        return _holder(key, [other.value for other in keys if other.kind in HOLDERS], said, known)
+    if key.kind in QUANTITIES:
+        return _quantity(key, [other for other in keys if other.kind in QUANTITIES], said, known)
+    if key.kind in DATES:
+        return _one_of(_date_forms(key), set(said.dated), {*known.question.dated, *known.reference.dated, *known.also.dated})
+    if key.kind in YEARS:
+        wanted = {int(form) for form in (key.value, *key.accept)}
+        return _one_of(wanted, _years(said), {*_years(known.question), *_years(known.reference), *_years(known.also)})
+    if key.kind == "amendment":
+        return _one_of({int(key.value)}, set(said.cited.amendments), _cited(known, "amendments"))
+    if key.kind == "schedule":
+        return _one_of({int(key.value)}, set(said.cited.schedules), _cited(known, "schedules"))
+    if key.kind == "part":
+        return _one_of({key.value}, set(said.cited.parts), _cited(known, "parts"))
+    return _phrase(key, said, known)
+
+
+def _cited(known: Context, what: str) -> set[object]:
+    return {item for side in (known.question, known.reference, known.also) for item in getattr(side.cited, what)}
+
+
+def _one_of(wanted: set[object] | set[int], found: set[object] | set[int], neutral: set[object] | set[int]) -> str:
+    if found - wanted - neutral:
+        return "wrong"
+    return "ok" if found & wanted else "missing"
+
+
+def _years(said: Said) -> set[int]:
+    return {int(figure.value) for figure in said.figures if figure.dimension == "year"} | {date[0] for date in said.dated if date[0]}
+
+
+def _date_forms(key: Key) -> set[object]:
+    full = {date for form in (key.value, *key.accept) for date in dates(form)}
+    return {*full, *((0, month, day) for _, month, day in full)}
+
+
+def _affirmed(said: Said) -> list[Hit]:
+    spans = [(hit.start, hit.end) for hit in said.named]
+    return [hit for hit in said.named if not negated(said.text, hit.start, hit.end, spans)]
+
+
+def _manner(hits: Iterable[Hit], holder: str) -> set[bool]:
+    return {hit.advisory for hit in hits if hit.holder == holder}
+
+
+def _holder(key: Key, wanted: list[str], said: Said, known: Context) -> str:
+    expected = any(hit.holder == key.value for hit in known.reference.named) and all(hit.holder != key.value for hit in _affirmed(known.reference))
+    hits = list(said.named) if expected else _affirmed(said)
+    asked = {hit.holder for hit in known.question.named}
+    neutral = asked | {hit.holder for side in (known.reference, known.also) for hit in side.named} | WEAK | set(wanted)
+    reference = known.reference.named
+    if any(hit.holder not in neutral for hit in hits):
+        return "wrong"
+    if _alternatives(key.value, said, known) or _retracted(hits, {key.value, *wanted}, asked, said) or _swapped(hits, reference):
+        return "wrong"
+    manner = _manner(reference, key.value)
+    for hit in hits:
+        by_advice = _manner(reference, hit.holder) == {True} and not hit.advisory
+        if by_advice and hit.holder not in {key.value, *asked} and any(other.holder == key.value for other in hits):
+            return "wrong"
+    mine = [hit for hit in hits if hit.holder == key.value]
+    if manner == {False}:
+        if mine and all(hit.advisory for hit in mine):
+            return "wrong"
+    return "ok" if mine else "missing"
+
+
+def _alternatives(holder: str, said: Said, known: Context) -> bool:
+    """ "the President or the Governor", where the reference gives no such choice."""
+    if re.search(r"\bor\b", known.reference.text):
+        return False
+    following = zip(said.named, said.named[1:], strict=False)
+    return any(holder in (a.holder, b.holder) and a.holder != b.holder and _EITHER.match(said.text[a.end : b.start]) for a, b in following)
+
+
+def _retracted(hits: list[Hit], wanted: set[str], asked: set[str], said: Said) -> bool:
+    for start, end in after_retraction(said.text):
+        inside = {hit.holder for hit in hits if start <= hit.start < end}
+        if inside - asked - WEAK and not inside & wanted:
+            return True
+    return False
+
+
+def _swapped(hits: list[Hit], reference: tuple[Hit, ...]) -> bool:
+    """One who acts and one who is consulted have changed places."""
+    acting = [holder for holder in holders() if _manner(reference, holder) == {False} and _manner(hits, holder) == {True}]
+    advising = [holder for holder in holders() if _manner(reference, holder) == {True} and _manner(hits, holder) == {False}]
+    return bool(acting and advising)
+
+
+def _quantity(key: Key, keys: list[Key], said: Said, known: Context) -> str:
+    wanted = [figure for form in (key.value, *key.accept) for figure in quantities(form)[:1]]
+    bare = {figure.value for form in (key.value, *key.accept) for figure in quantities(_first_number(form))}
+    all_wanted = [figure for other in keys for form in (other.value, *other.accept) for figure in quantities(form)]
+    denied = _denied_figures(said)
+    neutral = [figure for side in (known.question, known.reference, known.also) for figure in side.figures] + all_wanted
+    timed = wanted[0].dimension in ("months", "days")
+
+    # where the reference itself speaks in the negative ("no child below fourteen"), so may the answer
+    expected = any(any(figure.same(one) for one in wanted) for figure in _denied_figures(known.reference))
+    stated = [figure for figure in said.figures if expected or figure not in denied]
+
+    def right(figure: Quantity) -> bool:
+        if any(figure.same(one) for one in wanted):
+            return True
+        return timed and figure.dimension == "count" and figure.value in bare and bool(_UNITLESS.match(said.text[figure.end : figure.end + 8]))
+
+    def foreign(figure: Quantity) -> bool:
+        if right(figure) or any(figure.same(one) for one in neutral):
+            return False
+        if figure.dimension == wanted[0].dimension:
+            return not figure.small or wanted[0].small or wanted[0].value <= 3
+        loose = figure.dimension == "count" and not figure.small and bool(_UNITLESS.match(said.text[figure.end : figure.end + 8]))
+        return loose or (timed and figure.dimension in ("months", "days"))
+
+    matching = [figure for figure in stated if right(figure)]
+    opposite = {"min": "max", "max": "min"}.get(key.bound, "-")
+    if any(foreign(figure) for figure in stated) or any(figure.bound == opposite for figure in matching):
+        return "wrong"
+    asked = known.question.figures
+    for start, end in after_retraction(said.text):
+        inside = [figure for figure in stated if start <= figure.start < end and figure.dimension == wanted[0].dimension and not figure.small]
+        if inside and not any(right(figure) for figure in inside) and not all(any(figure.same(one) for one in asked) for figure in inside):
+            return "wrong"
+    return "ok" if matching else "missing"
+
+
+def _denied_figures(said: Said) -> list[Quantity]:
+    spans = [(figure.start, figure.end) for figure in said.figures]
+    return [figure for figure in said.figures if negated(said.text, figure.start, figure.end, spans)]
+
+
+def _first_number(form: str) -> str:
+    found = quantities(form)
+    text = form[found[0].start : found[0].end] if found else form
+    return re.sub(r"[\s-]*(?:years?|months?|days?|weeks?|hours?|rupees?|per\s?cent|%)\.?$", "", text, flags=re.I)
+
+
+def _phrase(key: Key, said: Said, known: Context) -> str:
+    for rival in key.rivals:
+        if _stands(rival, said.text, None):
+            return "wrong"
+    forms = (key.value, *key.accept)
+    return "ok" if any(_stands(form, said.text, known.reference.text) for form in forms) else "missing"
+
+
+_NEGATIVE = re.compile(r"\b(?:not|no|never|cannot|without|nor|neither|none|except|nothing)\b|n't\b", re.I)
+
+
+def _stands(form: str, text: str, reference: str | None) -> bool:
+    """Whether all fragments of a form ("a & b") stand in the text unnegated (or negated as the reference has them)."""
+    fragments = form.split(" & ")
+    if any(_NEGATIVE.search(fragment) for fragment in fragments):
+        return all(_fragment(fragment).search(text) for fragment in fragments)
+    expected = reference is not None and any(
+        negated(reference, match.start(), match.end()) for fragment in fragments for match in _fragment(fragment).finditer(reference)
+    )
+    return all(
+        any(expected or not negated(text, match.start(), match.end()) for match in _fragment(fragment).finditer(text)) for fragment in fragments
+    )
+
+
+@lru_cache(maxsize=8192)
+def _fragment(form: str) -> re.Pattern[str]:
+    """The words of a form with any punctuation between them; a plural or possessive s may follow each."""
+    words = re.findall(r"[^\W_]+", form)
+    return re.compile(r"\b" + r"[\W_]{1,4}".join(rf"{re.escape(word)}(?:'?s|es)?" for word in words) + r"\b", re.I)
