@@ -22,7 +22,7 @@ _RATIO = re.compile(r"\s?/\s?(\d{1,3})(?!\d)")
 _SCALE = re.compile(r"\s{1,2}(hundred|thousand|lakhs?|million|crores?)\b", re.I)
 _NUMERAL = "|".join(sorted([*VALUES, *SCALES], key=len, reverse=True))
 _SPOKEN = re.compile(rf"\b(?:{_NUMERAL})\b(?:[\s-]{{1,2}}(?:and\s)?(?:{_NUMERAL})\b){{0,9}}", re.I)
-_SHARE = re.compile(rf"\b(?:(one|two|three|four|five|a)[\s-]{{1,2}})?({'|'.join(_PARTS)})s?\b", re.I)
+_SHARE = re.compile(rf"\b(?:(one|two|three|four|five|a)[\s-]{{1,3}})?({'|'.join(_PARTS)})s?\b", re.I)
 _UNIT = re.compile(
     r"\s{0,2}-?(?:(?:consecutive|financial|clear|whole|completed)\s)?(percent|per\s?cent|%|years?|yrs?|months?|days?|weeks?|fortnights?|hours?|hrs?|rupees?)(?![a-z])|\s{0,2}[A-Za-z]",
     re.I,
