@@ -35,12 +35,12 @@ _DATES = (
     re.compile(rf"\b({_MONTHS})\b\.?\s{{1,2}}(\d{{1,2}})(?:st|nd|rd|th)?,?\s{{1,2}}(\d{{4}})", re.I),
 )
 _LOWEST = re.compile(
-    r"\b(?:(?:not|no) (?:be )?(?:less|fewer|lower|younger|earlier|below) than|not (?:be )?below|at least|a minimum of|minimum|(?<!not )(?<!no )(?<!cannot )more than|above|(?<!not )exceed(?:s|ing)?)\b[^.;]{0,40}$",
+    r"\b(?:(?:not|no) (?:be |case )?(?:less|fewer|lower|younger|earlier|below) than|not (?:be )?below|at least|a minimum of|minimum|(?<!not )(?<!no )(?<!cannot )(?<!be )more than|above|(?<!not )exceed(?:s|ing)?)\b[^.;]{0,40}$",
     re.I,
 )
 _HIGHEST = re.compile(
     r"\b(?:(?:not|no|cannot|never) (?:be )?(?:more|greater|larger|later|higher|longer) than|not (?:be )?above|at most|a maximum of|maximum|up to|upto"
-    r"|(?:not|cannot|never|without) (?:to )?exceed(?:s|ing)?|(?<!not )(?<!no )less than|fewer than|under the age of|below)\b[^.;]{0,40}$",
+    r"|(?:not|cannot|never|without) (?:to )?exceed(?:s|ing)?|(?<!not )(?<!no )(?<!be )(?<!case )less than|fewer than|under the age of|below)\b[^.;]{0,40}$",
     re.I,
 )
 _AFTER_LOWEST = re.compile(r"^[^.;,]{0,24}\b(?:or (?:more|above|over|older)|and above|at least|minimum)\b", re.I)
