@@ -16,11 +16,16 @@ _BENIGN = re.compile(
     re.I,
 )
 _NEGATOR = re.compile(
-    r"\b(?:not|never|no|nor|neither|none|nobody|cannot|without|except|excluding|rather\sthan|instead\sof|other\sthan|unlike|hardly|barely|scarcely|fails?\sto|lacks?)\b|n't\b",
+    r"\b(?:no(?!\s?[,:;.!-])|not|never|nor|neither|none|nobody|cannot|without|except|excluding|rather\sthan|instead\sof|other\sthan|unlike|hardly|barely|scarcely|fails?\sto|lacks?)\b|n't\b",
     re.I,
 )
+_LEADS = re.compile(r"without|except|excluding|rather|instead|other|unlike", re.I)
+"""Negators of what follows them only."""
 _CANCELS = re.compile(r"\b(?:but|unless|until|till|however|although|though|yet|whereas|while)\b", re.I)
-_CLAUSE_END = re.compile(r"[,:;.()\n]|\b(?:but|unless|until|except|whereas|while|and|who|which|if)\b")
+_CLAUSE_END = re.compile(r"[,:;.()\n]|\b(?:but|unless|until|except|whereas|while|who|which|if)\b"
+    r"|\band\s(?=(?:[A-Za-z]+\s)?(?:is|are|was|were|must|shall|may|can|cannot|does|do|did|has|have|had|will|should|he|she|it|they|not|no|never)\b)"
+)
+_CLAUSE_START = re.compile(r"[,:;.!?()\n]|\b(?:but|and|unless|until|whereas|while|yet|although|though)\b", re.I)
 _DENIAL = re.compile(
     r"\b(?:incorrect(?:ly)?|mistaken(?:ly)?|untrue|false|myth|wrong|misconception|not\s(?:true|correct|right|so|the\scase)|(?:isn't|aren't|wasn't)\s(?:true|correct|right|so|the\scase)"
     r"|lies?|joking|joke|kidding|opposite|contrary|ignore|disregard|fake|fiction(?:al)?|hypothetical(?:ly)?|pretend|allegedly|rumou?rs?|supposedly|imagine|nonsense|sarcasm"
@@ -64,6 +69,21 @@ def _marks(text: str) -> tuple[tuple[int, ...], tuple[tuple[int, int], ...]]:
     return tuple(m.end() for m in _SENTENCE_END.finditer(text)), tuple(m.span() for m in _NEGATOR.finditer(blanked))
 
 
+def denied_later(text: str, start: int) -> bool:
+    """Whether a negator stands between text[start] and the end of its sentence: "Yes, he may not"."""
+    ends, negators = _marks(text)
+    closed = min((place for place in ends if place > start), default=len(text))
+    return any(start <= first < closed for first, _ in negators)
+
+
+def doubled(text: str, start: int, end: int) -> bool:
+    """Whether an even number of negators stands in the clause of text[start:end], which holds one itself: "no person may not …"."""
+    opened = max((match.end() for match in _CLAUSE_START.finditer(text, 0, start)), default=0)
+    clause = _CLAUSE_END.search(text, end)
+    closed = clause.start() if clause else len(text)
+    return sum(opened <= first and stop <= closed for first, stop in _marks(text)[1]) % 2 == 0
+
+
 def negated(text: str, start: int, end: int, others: list[tuple[int, int]] | None = None) -> bool:
     """Whether text[start:end] is denied in its sentence.
 
@@ -81,4 +101,4 @@ def negated(text: str, start: int, end: int, others: list[tuple[int, int]] | Non
             return True
     clause = _CLAUSE_END.search(text, end, closed)
     limit = clause.start() if clause else closed
-    return any(end <= first and stop <= limit for first, stop in negators)
+    return any(end <= first and stop <= limit and not _LEADS.match(text, first) for first, stop in negators)

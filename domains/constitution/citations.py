@@ -58,16 +58,29 @@ class Citation:
 
 
 @dataclass(frozen=True)
+class Mark:
+    """A cited Schedule, Part or amendment."""
+
+    kind: str
+    number: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
 class Found:
     """Everything cited in a text."""
 
     articles: list[Citation] = field(default_factory=list)
-    schedules: list[int] = field(default_factory=list)
-    parts: list[str] = field(default_factory=list)
-    amendments: list[int] = field(default_factory=list)
+    marks: list[Mark] = field(default_factory=list)
+    """Schedules, Parts and amendments."""
     preamble: bool = False
     spans: list[tuple[int, int]] = field(default_factory=list)
     """Where citations stand, so that their numbers are not read as facts."""
+
+    def numbers(self, kind: str) -> list[str]:
+        """The numbers of what is cited of a kind: `schedule`, `part` or `amendment`."""
+        return [mark.number for mark in self.marks if mark.kind == kind]
 
     def names(self) -> list[str]:
         """Each cited Article once, in the order of first mention (ranges spread out), and `Preamble`."""
@@ -78,9 +91,10 @@ class Found:
         """What is cited and does not exist."""
         known = articles()
         wrong = [f"Article {name}" for c in self.articles for name in (c.article, c.last) if name and name not in known]
-        wrong += [f"Schedule {number}" for number in self.schedules if number not in schedules()]
-        wrong += [f"Part {name}" for name in self.parts if name not in parts()]
-        wrong += [f"Amendment {number}" for number in self.amendments if number not in amendments()]
+        existing = {"schedule": map(str, schedules()), "part": parts(), "amendment": map(str, amendments())}
+        for kind, numbers in existing.items():
+            there = set(numbers)
+            wrong += [f"{kind.title()} {number}" for number in self.numbers(kind) if number not in there]
         return list(dict.fromkeys(wrong))
 
 
@@ -95,19 +109,14 @@ def extract(text: str) -> Found:
             spans.append((keyword.start(), end))
             found += items
         position = max(end, keyword.end())
-    listed: list[tuple[list[int], re.Pattern[str]]] = [([], _SCHEDULE), ([], _AMENDMENT)]
-    for numbers, pattern in listed:
+    marks: list[Mark] = []
+    for kind, pattern in (("schedule", _SCHEDULE), ("amendment", _AMENDMENT), ("part", _PART)):
         for match in pattern.finditer(text):
-            number = _numbered(match)
+            number = _part(match[1], match[2] or "") if kind == "part" else _numbered(match)
             if number is not None:
-                numbers.append(number)
-                spans.append(match.span())
-    named = []
-    for match in _PART.finditer(text):
-        if (name := _part(match[1], match[2] or "")) is not None:
-            named.append(name)
-            spans.append(match.span())
-    return Found(found, listed[0][0], named, listed[1][0], bool(_PREAMBLE.search(text)), sorted(spans))
+                marks.append(Mark(kind, number, *match.span()))
+    spans += [(mark.start, mark.end) for mark in marks]
+    return Found(found, marks, bool(_PREAMBLE.search(text)), sorted(spans))
 
 
 def without(text: str, found: Found) -> str:
@@ -199,14 +208,15 @@ def _calendar(item: Citation, mark: str) -> bool:
     return mark.startswith(",") and item.article.isdigit() and 1800 <= int(item.article) <= 2100
 
 
-def _numbered(match: re.Match[str]) -> int | None:
+def _numbered(match: re.Match[str]) -> str | None:
     texts = [group for group in match.groups() if group]
     text = texts[0].strip()
     if digits := re.match(r"\d+", text):
-        return int(digits[0])
+        return str(int(digits[0]))
     if text.isupper() and (value := roman(text)) is not None:
-        return value
-    return ordinal(text)
+        return str(value)
+    number = ordinal(text)
+    return None if number is None else str(number)
 
 
 def _part(number: str, letter: str) -> str | None:

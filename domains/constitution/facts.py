@@ -11,10 +11,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from domains.constitution.assertion import after_retraction, negated
+from domains.constitution.assertion import after_retraction, denied_later, doubled, negated
 from domains.constitution.citations import Found, extract, without
-from domains.constitution.quantities import Quantity, dates, quantities
-from domains.constitution.stock import DATES, HOLDERS, QUANTITIES, YEARS, Key, holders
+from domains.constitution.quantities import Quantity, dated, dates, quantities
+from domains.constitution.stock import DATES, HOLDERS, QUANTITIES, WORDS, YEARS, Key, holders
 from domains.constitution.text import readable
 
 WEAK = frozenset({"the_union", "both_houses"})
@@ -52,7 +52,7 @@ class Said:
     cited: Found
     named: tuple[Hit, ...]
     figures: tuple[Quantity, ...]
-    dated: frozenset[tuple[int, int, int]]
+    dated: tuple[tuple[int, int, tuple[int, int, int]], ...]
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def read(text: str) -> Said:
     """Read a text that went through `readable`."""
     cited = extract(text)
     plain = _unlisted(without(text, cited))
-    return Said(plain, cited, named(plain), quantities(plain), dates(plain))
+    return Said(plain, cited, named(plain), quantities(plain), dated(plain))
 
 
 @lru_cache(maxsize=4096)
@@ -120,35 +120,28 @@ def judge(key: Key, keys: Iterable[Key], said: Said, known: Context) -> str:
         return _holder(key, [other.value for other in keys if other.kind in HOLDERS], said, known)
     if key.kind in QUANTITIES:
         return _quantity(key, [other for other in keys if other.kind in QUANTITIES], said, known)
-    if key.kind in DATES:
-        return _one_of(_date_forms(key), set(said.dated), {*known.question.dated, *known.reference.dated, *known.also.dated})
-    if key.kind in YEARS:
-        wanted = {int(form) for form in (key.value, *key.accept)}
-        return _one_of(wanted, _years(said), {*_years(known.question), *_years(known.reference), *_years(known.also)})
-    if key.kind == "amendment":
-        return _one_of({int(key.value)}, set(said.cited.amendments), _cited(known, "amendments"))
-    if key.kind == "schedule":
-        return _one_of({int(key.value)}, set(said.cited.schedules), _cited(known, "schedules"))
-    if key.kind == "part":
-        return _one_of({key.value}, set(said.cited.parts), _cited(known, "parts"))
-    return _phrase(key, said, known)
-
-
-def _cited(known: Context, what: str) -> set[object]:
-    return {item for side in (known.question, known.reference, known.also) for item in getattr(side.cited, what)}
-
-
-def _one_of(wanted: set[object] | set[int], found: set[object] | set[int], neutral: set[object] | set[int]) -> str:
+    if key.kind in WORDS:
+        return _phrase(key, said, known)
+    wanted = _dates_of(key) if key.kind in DATES else {form for form in (key.value, *key.accept)}
+    neutral = {item for side in (known.question, known.reference, known.also) for item, _, _ in _stated(key.kind, side)}
+    expected = any(item in wanted and negated(known.reference.text, *place) for item, *place in _stated(key.kind, known.reference))
+    found = {item for item, *place in _stated(key.kind, said) if expected or not negated(said.text, *place)}
     if found - wanted - neutral:
         return "wrong"
     return "ok" if found & wanted else "missing"
 
 
-def _years(said: Said) -> set[int]:
-    return {int(figure.value) for figure in said.figures if figure.dimension == "year"} | {date[0] for date in said.dated if date[0]}
+def _stated(kind: str, said: Said) -> list[tuple[object, int, int]]:
+    """What a text states of a kind, with its place: dates, calendar years, numbers of Schedules, Parts or amendments."""
+    if kind in DATES:
+        return [(date, start, end) for start, end, date in said.dated]
+    if kind in YEARS:
+        figures = [(str(int(figure.value)), figure.start, figure.end) for figure in said.figures if figure.dimension == "year"]
+        return [*figures, *((str(date[0]), start, end) for start, end, date in said.dated if date[0])]
+    return [(mark.number, mark.start, mark.end) for mark in said.cited.marks if mark.kind == kind]
 
 
-def _date_forms(key: Key) -> set[object]:
+def _dates_of(key: Key) -> set[object]:
     full = {date for form in (key.value, *key.accept) for date in dates(form)}
     return {*full, *((0, month, day) for _, month, day in full)}
 
@@ -269,8 +262,13 @@ _NEGATIVE = re.compile(r"\b(?:not|no|never|cannot|without|nor|neither|none|excep
 def _stands(form: str, text: str, reference: str | None) -> bool:
     """Whether all fragments of a form ("a & b") stand in the text unnegated (or negated as the reference has them)."""
     fragments = form.split(" & ")
+    if form == "yes":
+        return any(not denied_later(text, match.end()) for match in _fragment(form).finditer(text))
     if any(_NEGATIVE.search(fragment) for fragment in fragments):
-        return all(_fragment(fragment).search(text) for fragment in fragments)
+        return all(
+            any(not (_NEGATIVE.search(fragment) and doubled(text, *match.span())) for match in _fragment(fragment).finditer(text))
+            for fragment in fragments
+        )
     expected = reference is not None and any(
         negated(reference, match.start(), match.end()) for fragment in fragments for match in _fragment(fragment).finditer(reference)
     )

@@ -73,7 +73,7 @@ class Quantity:
 def quantities(text: str) -> tuple[Quantity, ...]:
     """The quantities of a text in order; dates are blanked first (see `dates`)."""
     blanked = text
-    for start, end, _ in _dated(text):
+    for start, end, _ in dated(text):
         blanked = blanked[:start] + " " * (end - start) + blanked[end:]
     found: list[Quantity] = []
     for start, end, value, share, in_words in _numbers(blanked):
@@ -95,7 +95,7 @@ def quantities(text: str) -> tuple[Quantity, ...]:
 @lru_cache(maxsize=4096)
 def dates(text: str) -> frozenset[tuple[int, int, int]]:
     """(year, month, day) of each date in a text; year 0 where none is given."""
-    return frozenset(date for _, _, date in _dated(text))
+    return frozenset(date for _, _, date in dated(text))
 
 
 def _bound(text: str, start: int, end: int) -> str:
@@ -140,7 +140,8 @@ def _numbers(text: str) -> list[tuple[int, int, Fraction, bool, bool]]:
 
 
 @lru_cache(maxsize=8192)
-def _dated(text: str) -> tuple[tuple[int, int, tuple[int, int, int]], ...]:
+def dated(text: str) -> tuple[tuple[int, int, tuple[int, int, int]], ...]:
+    """(start, end, (year, month, day)) of each date."""
     found = []
     for match in _DATES[0].finditer(text):
         day = int(match[1]) if match[1] else ORDINALS[match[3].lower()] + ({"t": 20}.get((match[2] or " ")[0].lower(), 0) if match[2] else 0)
