@@ -245,5 +245,9 @@ def _forget() -> None:
     _pool = _Pool(_pool.size)
 
 
+def _close() -> None:
+    _pool.close()  # the one that is current then
+
+
 os.register_at_fork(after_in_child=_forget)
-atexit.register(lambda: _pool.close())
+atexit.register(_close)

@@ -27,8 +27,29 @@ from typing import Any
 GRACE = 2
 """Seconds by which the kernel's limits come after the parent's."""
 _FORBIDDEN = frozenset(
-    "socket.__new__ socket.connect subprocess.Popen os.system os.exec os.posix_spawn os.fork os.forkpty os.kill os.killpg "
-    "os.remove os.rename os.mkdir os.rmdir os.truncate os.link os.symlink os.chmod os.chown os.utime shutil.rmtree".split()
+    (
+        "socket.__new__",
+        "socket.connect",
+        "subprocess.Popen",
+        "os.system",
+        "os.exec",
+        "os.posix_spawn",
+        "os.fork",
+        "os.forkpty",
+        "os.kill",
+        "os.killpg",
+        "os.remove",
+        "os.rename",
+        "os.mkdir",
+        "os.rmdir",
+        "os.truncate",
+        "os.link",
+        "os.symlink",
+        "os.chmod",
+        "os.chown",
+        "os.utime",
+        "shutil.rmtree",
+    )
 )
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 

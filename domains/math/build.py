@@ -12,6 +12,7 @@ from importlib.resources import files
 
 from domains.base import Example
 from domains.math.problems import KINDS, Problem
+from truemark.errors import TruemarkError
 
 EVAL_SIZE = {"dev": 120, "test": 160}
 TRAINED = slice(None, -3)
@@ -64,7 +65,10 @@ def _draw(seed: str, size: int, which: slice, seen: set[str]) -> list[Example]:
             if normalised(question) not in seen and problem.key not in seen:
                 break
         else:
-            raise ValueError(f"{kind} has no {size} different questions")
+            raise TruemarkError(
+                f"math cannot make {size} different examples: no new question of the kind {kind} after {len(examples)}",
+                mend=f"truemark data build math --n {len(examples) // 2}",
+            )
         verify(problem)
         seen.add(normalised(question))
         if part != "train":
