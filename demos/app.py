@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import demos
 from demos.client import Server
-from truemark.errors import MissingDependency, PortInUse, TruemarkError
+from truemark.errors import MissingDependency, PortInUse
 
 if TYPE_CHECKING:
     from gradio import Blocks
@@ -60,9 +60,7 @@ def launch(blocks: Blocks, port: int, *, browser: bool) -> str:
             css_paths=STYLE,
         )
     except OSError as error:
-        raise TruemarkError(
-            f"the demo cannot listen on port {port}: {error}", mend="truemark demo --port 7861"
-        ) from None
+        raise PortInUse(f"the demo cannot listen on port {port}: {error}", mend="truemark demo --port PORT") from None
     return str(address)
 
 
@@ -74,7 +72,7 @@ def require_free(port: int) -> None:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
             raise PortInUse(
-                f"the demo cannot listen on 127.0.0.1:{port}: {error.strerror}", mend=f"truemark demo --port {port + 1}"
+                f"the demo cannot listen on 127.0.0.1:{port}: {error.strerror}", mend="truemark demo --port PORT"
             ) from None
 
 

@@ -36,13 +36,14 @@ def demo(
     from truemark.settings import server_url
 
     names = list(dict.fromkeys(domains or PAGES))
+    address = url or server_url()
     for name in names:
         get(name)
-    app.require_free(port)  # before minutes of starting a server
+    # whatever can be refused is refused before a server is started
+    app.require_free(port)
+    blocks = app.build(names, Server(address))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that our server is ended too
-    address = url or server_url()
     with backend.running(address, names, start=url is None):
-        blocks = app.build(names, Server(address))
         try:
             say(f"demo: {app.launch(blocks, port, browser=browser)}   (Ctrl-C ends it)")
             threading.Event().wait()

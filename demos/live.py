@@ -1,4 +1,4 @@
-"""Several models answering one question at once, each answer checked as soon as it is whole.
+"""Several models answering one question, one after another, each answer checked as soon as it is whole.
 
 turn = Turn(server, domain, panels)
 async for _ in turn.run("Solve for x: 3x + 7 = 22"):
@@ -30,6 +30,8 @@ class Panel:
     title: str
     solver: str
     """Who checks, as a person would say it: `SymPy`."""
+    unread: frozenset[str] = frozenset()
+    """The domain's reasons for which the solver compared nothing."""
     model: str = ""
     """Its name at the server."""
     artifact: str = ""
@@ -68,6 +70,9 @@ class Turn:
         self.replaced = False
         self._stopped = asyncio.Event()
         self._news = asyncio.Event()
+        # An engine on few cores shares its time badly between an adapter and its base: side by side, a rambling
+        # base kept a short adapter's answer waiting for six seconds. So the first panel has the engine first.
+        self._engine = asyncio.Lock()
 
     def stop(self) -> None:
         """End it and show how far it came."""
@@ -105,14 +110,15 @@ class Turn:
                     panel.state = "stopped"
 
     async def _answer(self, panel: Panel, question: str, solving: asyncio.Task[Solution | None]) -> None:
-        began = time.monotonic()
         try:
-            async for piece, cut in self.server.stream(panel.model, self.domain.messages(question)):
-                panel.state = "writing"
-                panel.text += piece
-                panel.cut = cut
-                panel.seconds = time.monotonic() - began
-                self._news.set()
+            async with self._engine:
+                began = time.monotonic()
+                async for piece, cut in self.server.stream(panel.model, self.domain.messages(question)):
+                    panel.state = "writing"
+                    panel.text += piece
+                    panel.cut = cut
+                    panel.seconds = time.monotonic() - began
+                    self._news.set()
             panel.state = "checking"
             self._news.set()
             expected = await asyncio.shield(solving)

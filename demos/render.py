@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import html
 import unicodedata
+from collections.abc import Collection
 
 from demos.live import Panel
 from domains.base import Solution, Verdict
@@ -57,18 +58,26 @@ def solution(found: Solution | None, solver: str) -> str:
     return f'<details class="tm-solution"><summary>{text(solver)}’s own solution</summary><div class="tm-words">{answer(found.text)}</div></details>'
 
 
-def badge(verdict: Verdict | None, expected: Solution | None, solver: str) -> str:
-    """`✓ verified by SymPy`, `✗ SymPy disagrees: expected x = 5`, or `not verified` and why."""
+def badge(verdict: Verdict | None, expected: Solution | None, solver: str, unread: Collection[str] = ()) -> str:
+    """`✓ verified by SymPy`, `✗ SymPy disagrees: expected x = 5`, or `not verified` and why.
+
+    `unread` are the reasons for which nothing was compared: those are no disagreement.
+    """
     if verdict is None or expected is None:
-        why = f"{solver} cannot read this question, so nobody checked the answer"
-        return f'<span class="tm-badge tm-unknown">not verified</span><span class="tm-why">{text(why)}</span>'
+        return _unverified(f"{solver} cannot read this question, so nobody checked the answer")
     if verdict.passed:
         return f'<span class="tm-badge tm-right">✓ verified by {text(solver)}</span>'
     said = str(verdict.detail.get("message") or verdict.reason)
+    if verdict.reason in unread:
+        return _unverified(f"{solver} expected {expected.reference}: {said}")
     return (
         f'<span class="tm-badge tm-wrong">✗ {text(solver)} disagrees: expected {text(expected.reference)}</span>'
         f'<span class="tm-why">{text(said)}</span>'
     )
+
+
+def _unverified(why: str) -> str:
+    return f'<span class="tm-badge tm-unknown">not verified</span><span class="tm-why">{text(why)}</span>'
 
 
 def _footer(shown: Panel) -> str:
@@ -81,7 +90,7 @@ def _footer(shown: Panel) -> str:
         case "checking":
             return '<span class="tm-badge tm-unknown">checking …</span>'
         case "done":
-            return badge(shown.verdict, shown.expected, shown.solver)
+            return badge(shown.verdict, shown.expected, shown.solver, shown.unread)
     return ""
 
 

@@ -10,6 +10,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+if (
+    "PYTEST_XDIST_WORKER" in os.environ
+):  # workers share the cores: the threads of two torch processes would spin against each other
+    os.environ["OMP_NUM_THREADS"] = os.environ["TRUEMARK_THREADS"] = "1"
 
 
 def truemark(*arguments: str, cwd: Path, timeout: float = 240) -> subprocess.CompletedProcess[str]:

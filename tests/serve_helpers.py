@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,11 +29,28 @@ PROJECTIONS = {
 SYSTEM = "You solve mathematics step by step."
 
 
+@functools.cache
+def _tokenizer() -> dict[str, tuple[Any, Any, Any]]:
+    """The embedded base's tokenizer fields, as (value, type, type of the elements); read once, it takes seconds."""
+    import gguf
+
+    fields = gguf.GGUFReader(embedded.SMOLLM2.gguf()).fields.items()
+    return {
+        name: (field.contents(), field.types[0], field.types[1] if len(field.types) > 1 else None)
+        for name, field in fields
+        if name.startswith("tokenizer.")
+    }
+
+
+def base_template() -> str:
+    """The embedded base's own chat template."""
+    return str(_tokenizer()["tokenizer.chat_template"][0])
+
+
 def tiny_base(path: Path) -> Path:
     """Write a random model of 2 layers with SmolLM2's tokenizer and chat template."""
     import gguf
 
-    source = gguf.GGUFReader(embedded.SMOLLM2.gguf())
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_context_length(CONTEXT)
     writer.add_embedding_length(WIDTH)
@@ -41,12 +60,10 @@ def tiny_base(path: Path) -> Path:
     writer.add_head_count_kv(1)
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_rope_dimension_count(WIDTH // HEADS)
-    for name, field in source.fields.items():
-        if name.startswith("tokenizer."):
-            sub_type = field.types[1] if len(field.types) > 1 else None
-            writer.add_key_value(name, field.contents(), field.types[0], sub_type=sub_type)
+    for name, (value, kind, sub_type) in _tokenizer().items():
+        writer.add_key_value(name, value, kind, sub_type=sub_type)
     random = np.random.default_rng(0)
-    words = len(source.fields["tokenizer.ggml.tokens"].data)
+    words = len(_tokenizer()["tokenizer.ggml.tokens"][0])
     writer.add_tensor("token_embd.weight", random.normal(size=(words, WIDTH)).astype(np.float32))
     writer.add_tensor("output_norm.weight", np.ones(WIDTH, np.float32))
     for layer in range(LAYERS):
@@ -82,15 +99,12 @@ def _written(writer: object, path: Path) -> Path:
 
 def tiny_export(path: Path, base: Path, seed: int, scale: float = 1.0, domain: str = "math") -> Path:
     """A lora-gguf export of a random adapter on `base`, as `truemark export --to lora-gguf` leaves it."""
-    import gguf
-
     reference = artifacts.Base(ref=f"gguf:{base}", sha256=sha256_file(base))
-    template = str(gguf.GGUFReader(base).fields["tokenizer.chat_template"].contents())
     with artifacts.create(
         path, kind="export", name=path.name, domain=domain, format="lora-gguf", base=reference
     ) as draft:
         tiny_lora(draft.path / "adapter.gguf", seed, scale)
-        (draft.path / "chat_template.jinja").write_text(with_default_system(template, SYSTEM))
+        (draft.path / "chat_template.jinja").write_text(with_default_system(base_template(), SYSTEM))
     return path
 
 

@@ -49,6 +49,7 @@ def test_both_answer_and_both_are_checked() -> None:
         states = run(turn)
     adapter, base = turn.panels
     assert "writing" in states
+    assert [body["model"] for body in speaker.asked] == ["math", "base"]
     assert (adapter.state, base.state) == ("done", "done")
     assert adapter.verdict is not None
     assert adapter.verdict.passed
@@ -79,7 +80,8 @@ def test_stop_ends_the_requests_and_keeps_what_came() -> None:
         began = time.monotonic()
         run(turn, stop_when="step step")
         assert time.monotonic() - began < 5
-        wait_until(lambda: sorted(speaker.left) == ["base", "math"])
+        wait_until(lambda: speaker.left == ["math"])
+    assert len(speaker.asked) == 1  # the base had not been asked yet
     assert [panel.state for panel in turn.panels] == ["stopped", "stopped"]
     assert turn.panels[0].text.startswith("step step")
     assert turn.panels[0].verdict is None

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from demos import render
 from demos.live import Panel
+from demos.pages.math import UNREAD
+from domains import get
 from domains.base import Solution, Verdict
 
 EXPECTED = Solution("3x = 15\nAnswer: x = 5", "x = 5")
@@ -55,6 +57,10 @@ def test_badges() -> None:
     assert "✗ SymPy disagrees: expected x = 5" in wrong
     assert "x = 4 is not x = 5" in wrong
     assert "✓" not in wrong
+    unread = render.badge(Verdict(0.0, False, "unparsable", {"message": "no"}), EXPECTED, "SymPy", {"unparsable"})
+    assert "not verified" in unread
+    assert "expected x = 5" in unread
+    assert "✗" not in unread
     unknown = render.badge(None, None, "SymPy")
     assert "not verified" in unknown
     assert "✓" not in unknown
@@ -73,3 +79,7 @@ def test_the_solvers_own_solution_is_folded() -> None:
     assert "<details" in render.solution(EXPECTED, "SymPy")
     assert "SymPy’s own solution" in Tags(render.solution(EXPECTED, "SymPy")).text
     assert render.solution(None, "SymPy") == ""
+
+
+def test_the_math_pages_reasons_are_the_domains() -> None:
+    assert set(UNREAD) < set(get("math").REASONS)

@@ -19,11 +19,12 @@ from tests.conftest import ROOT
 from truemark import sandbox
 from truemark.sandbox import Limits, SandboxFailed
 
-SHORT = Limits(cpu_seconds=0.5, wall_seconds=1.5, memory_mib=512, output_bytes=1 << 16)
+LIMITS = Limits(cpu_seconds=1, wall_seconds=90, memory_mib=512, output_bytes=1 << 16)
+"""Wall time is a backstop alone, so that a loaded machine changes nothing."""
 HERE = "tests.sandbox_targets"
 
 
-def run(name: str, *arguments: Any, limits: Limits = SHORT) -> Any:
+def run(name: str, *arguments: Any, limits: Limits = LIMITS) -> Any:
     return sandbox.call(f"{HERE}:{name}", *arguments, limits=limits)
 
 
@@ -40,14 +41,13 @@ def test_values_travel_whole() -> None:
 
 def test_a_request_larger_than_a_pipe_travels() -> None:
     big = "x" * 3_000_000
-    assert run("echo", big, limits=Limits(output_bytes=1 << 23)) == big
+    assert run("echo", big, limits=Limits(wall_seconds=90, output_bytes=1 << 23)) == big
 
 
 @pytest.mark.parametrize(
     ("name", "arguments", "kind"),
     [
         ("spin", (), "timeout"),
-        ("sleep", (60,), "timeout"),
         ("hog_memory", (), "memory"),
         ("flood", (1 << 20,), "output"),
         ("leave", (0,), "crashed"),
@@ -61,12 +61,18 @@ def test_a_request_larger_than_a_pipe_travels() -> None:
     ],
 )
 def test_going_over_a_limit_is_a_typed_failure_in_time(name: str, arguments: tuple[Any, ...], kind: str) -> None:
-    run("echo", 1)  # the worker's start is not what is timed
-    began = time.monotonic()
     with pytest.raises(SandboxFailed) as failed:
         run(name, *arguments)
     assert failed.value.kind == kind, failed.value
-    assert time.monotonic() - began < 15
+
+
+def test_waiting_is_bounded_too() -> None:
+    run("echo", 1)  # the worker's start is not what is timed
+    began = time.monotonic()
+    with pytest.raises(SandboxFailed, match="no answer within") as failed:
+        run("sleep", 60, limits=Limits(wall_seconds=0.5, memory_mib=512))
+    assert failed.value.kind == "timeout"
+    assert time.monotonic() - began < 30
 
 
 def test_a_raised_error_keeps_its_name_and_its_worker() -> None:
@@ -157,7 +163,7 @@ def test_calls_are_quick_once_the_worker_runs() -> None:
     began = time.monotonic()
     for number in range(500):
         assert run("echo", number) == number
-    assert time.monotonic() - began < 15  # thousands a minute even on a loaded machine
+    assert time.monotonic() - began < 30  # a thousand a minute on a loaded machine
 
 
 def test_a_forked_child_leaves_the_parents_workers_alone() -> None:

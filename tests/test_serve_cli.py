@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -75,6 +76,10 @@ def test_the_engine_does_not_outlive_a_killed_server(home: Path) -> None:
         process.kill()
         process.wait()
         assert wait_until(lambda: not runs(engine), 5)
+        left = Path(tempfile.gettempdir()) / "truemark-engine-"
+        assert list(left.parent.glob(f"{left.name}{process.pid}-*"))
+    with serving(home):  # the next one sweeps
+        assert not list(left.parent.glob(f"{left.name}{process.pid}-*"))
 
 
 def test_a_port_in_use_is_said_before_any_engine_starts(home: Path) -> None:

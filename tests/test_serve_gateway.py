@@ -253,7 +253,7 @@ def _mutations(seed: int, n: int) -> Iterator[bytes]:
     pick = random.Random(seed)
     strange = [None, True, -1, 0, 10**30, 1e308, "", "\x00", "🙂" * 50, [], {}, [[]], {"a": {}}, [None], "NaN"]
     whole: dict[str, Any] = {
-        "model": "one", "messages": HELLO, "max_tokens": 1, "temperature": 0.5, "top_p": 0.9, "seed": 3, "stop": ["x"],
+        "model": "one", "messages": HELLO, "max_tokens": 1, "max_completion_tokens": 1, "temperature": 0.5, "top_p": 0.9, "seed": 3, "stop": ["x"],
         "stream": False, "n": 1, "user": "me", "metadata": {}, "stream_options": None, "response_format": {"type": "text"},
     }  # fmt: skip
     for _ in range(n):

@@ -60,7 +60,7 @@ def test_a_missing_program_names_the_command_that_builds_it() -> None:
 def test_versions_agree_between_the_files_that_name_them() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     constraints = dict(re.findall(r"^([\w.-]+)==(\S+)$", (ROOT / "constraints.txt").read_text(), re.M))
-    assert project["optional-dependencies"]["gguf"] == [f"llama-cpp-python=={toolchain.VERSION}"]
+    assert project["optional-dependencies"]["gguf"][0] == f"llama-cpp-python=={toolchain.VERSION}"
     assert constraints["llama_cpp_python"] == toolchain.VERSION
     makefile = (ROOT / "Makefile").read_text()
     assert f"TORCH ?= torch=={constraints['torch']}" in makefile

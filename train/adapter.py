@@ -129,7 +129,8 @@ def _run(
 
 def _write(path: Path, model: Any, tokenizer: Any, recipe: Recipe, report: dict[str, Any]) -> None:
     model.peft_config["default"].base_model_name_or_path = recipe.base  # the reference, not a path of this machine
-    model.save_pretrained(path, safe_serialization=True)
+    # `auto` would look the base up on the Hub; its embeddings are not trained here
+    model.save_pretrained(path, safe_serialization=True, save_embedding_layers=False)
     tokenizer.save_pretrained(path)
     (path / "README.md").write_text(
         f"# {recipe.name}\n\nA LoRA adapter (rank {recipe.rank}) for `{recipe.base}`, domain `{recipe.domain}`, made by "

@@ -63,7 +63,8 @@ def load(text: str) -> Recipe:
     for name in (text, f"{text}-smollm2"):
         if name in names():
             return read(RECIPES / f"{name}.yaml")
-    raise UnknownName("recipe", text, names())
+    domains = [name.removesuffix("-smollm2") for name in names() if name.endswith("-smollm2")]
+    raise UnknownName("recipe", text, [*names(), *domains])
 
 
 def read(path: Path) -> Recipe:

@@ -109,6 +109,7 @@ def _arguments(recipe: Recipe, work: Path) -> Any:
         bf16=False,
         fp16=False,
         dataloader_num_workers=0,
+        dataloader_pin_memory=compute.device() == "cuda",
         dataset_kwargs={"skip_prepare_dataset": True},
         remove_unused_columns=False,
         max_length=None,

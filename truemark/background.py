@@ -19,7 +19,7 @@ from typing import IO
 from truemark.console import duration, say
 from truemark.errors import EngineError
 
-READY_SECONDS = 180
+READY_SECONDS = 300
 STOP_SECONDS = 15
 """Between the request to end and the end by force."""
 TELL_EVERY = 5.0

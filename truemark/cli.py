@@ -69,6 +69,8 @@ def run(argv: Sequence[str]) -> int:
         raise KeyboardInterrupt from None
     except typer.TyperException as error:  # usage: unknown option, missing argument, bad value
         _refuse_usage(error)
+    if result == INTERRUPTED:  # typer turns Ctrl-C into an exit code
+        raise KeyboardInterrupt
     return result if isinstance(result, int) else 0
 
 

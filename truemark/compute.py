@@ -21,7 +21,6 @@ def prepare() -> None:
     import torch
 
     torch.set_num_threads(threads())
-    torch.set_flush_denormal(True)
     if sys.platform == "linux":
         import ctypes
 

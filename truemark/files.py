@@ -28,7 +28,9 @@ def storage_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StorageError(f"no space left while writing {path}", mend=f"df -h {_existing(path)}") from error
-        nowhere = error.errno == errno.ENOENT and str(error.filename) in map(str, (path, *path.parents))  # as under /proc
+        nowhere = error.errno == errno.ENOENT and str(error.filename) in map(
+            str, (path, *path.parents)
+        )  # as under /proc
         if nowhere or error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG):
             raise StorageError(f"cannot write {path}: {error.strerror}", mend="choose another --out") from error
         if error.errno in (errno.ENOTDIR, errno.EEXIST, errno.EISDIR):

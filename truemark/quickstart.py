@@ -65,7 +65,7 @@ Done in {duration(total)}. What was made:
   {"leaderboard/index.html":32} open it in a browser
   {"results/":32} predictions and scores
 Next:  truemark demo math     (a page in your browser)
-       truemark ask math "What is 15% of 80?"
+       truemark ask math "What is 30% of 80?"
        truemark verify {ADAPTER}.gguf-q8_0""")
 
 

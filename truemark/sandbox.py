@@ -41,7 +41,7 @@ class Limits:
     output_bytes: int = 1 << 20
 
 
-LOADING = Limits(cpu_seconds=60, wall_seconds=120)
+LOADING = Limits(cpu_seconds=60, wall_seconds=300)
 """For the import of a call's module: the code is ours, and a loaded machine may take long over it."""
 
 

@@ -20,7 +20,7 @@ CARD = Card(
     description="Equations, derivatives, integrals, percentages, rates, fractions and word problems, step by step. SymPy checks every answer.",
     examples=(
         "Solve for x: 3x + 7 = 22",
-        "What is 15% of 80?",
+        "What is 30% of 80?",
         "Find the derivative of 3x^4 - 2x^2 + 5.",
         "Solve the system: x + y = 15, x - y = 3",
         "What is 1/2 + 1/3?",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -35,6 +36,7 @@ START_LIMIT = 120.0
 SILENCE_LIMIT = 120.0
 """Seconds without a byte after which a request is given up."""
 _CANARY_TOKENS = 20
+_HOME = "truemark-engine-"
 
 
 class LlamaCppEngine:
@@ -59,7 +61,8 @@ class LlamaCppEngine:
     async def start(self) -> None:
         """See the protocol."""
         await self.stop()
-        self._home = Path(tempfile.mkdtemp(prefix="truemark-engine-"))  # mode 0700
+        _sweep()
+        self._home = Path(tempfile.mkdtemp(prefix=f"{_HOME}{os.getpid()}-"))  # mode 0700
         socket = self._home / "engine.sock"
         environment = {
             name: value
@@ -210,6 +213,14 @@ def _refusal(answer: httpx.Response) -> EngineError:
     except (ValueError, KeyError, TypeError):
         words = answer.text
     return EngineError(f"llama-server answered {answer.status_code}: {str(words)[:300]}")
+
+
+def _sweep() -> None:
+    """Remove the directories of gateways that were killed."""
+    for left in Path(tempfile.gettempdir()).glob(f"{_HOME}*"):
+        pid = left.name.removeprefix(_HOME).partition("-")[0]
+        if pid.isdigit() and not Path(f"/proc/{pid}").exists():
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _base_gguf(base: ModelRef) -> Path:
