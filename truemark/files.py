@@ -113,15 +113,15 @@ def publish_directory(path: Path) -> Iterator[Path]:
     On any exception (KeyboardInterrupt too) the temporary directory is removed and `path` is left as it was.
     An existing `path` is replaced whole. Leftovers of processes that were killed are swept first.
     """
-    path = path.absolute()
+    named, path = path, path.absolute()
     tmp = path.with_name(f".{path.name}.tmp-{os.getpid()}")
     old = path.with_name(f".{path.name}.old-{os.getpid()}")
-    with storage_errors(path):
+    with storage_errors(named):
         path.parent.mkdir(parents=True, exist_ok=True)
         _sweep(path)
         tmp.mkdir()
     try:
-        with storage_errors(path):
+        with storage_errors(named):
             yield tmp
             for file in sorted(tmp.rglob("*")):
                 _fsync(file)

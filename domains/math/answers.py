@@ -112,9 +112,9 @@ def _plain(text: str) -> str:
     text = " ".join(text.split()).lstrip("*_` ").rstrip("*_`.;,! ")
     if pair := _PAIR.match(text):
         return f"{pair[1]} = {pair[3]}, {pair[2]} = {pair[4]}"
-    if re.match(r"^(\{.*\}|\([^()]*,[^()]*\))$", text):
+    if re.match(r"^\([^()]*,[^()]*\)$", text):
         return text[1:-1]
-    return text
+    return re.sub(r"(^|=|∈|\\in)\s?\{([^{}]*)\}$", r"\1 \2", text)  # a set: {2, 3}
 
 
 def _sides(piece: str) -> tuple[str | None, tuple[Tree, ...], str]:

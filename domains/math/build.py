@@ -67,7 +67,7 @@ def _draw(seed: str, size: int, which: slice, seen: set[str]) -> list[Example]:
         else:
             raise TruemarkError(
                 f"math cannot make {size} different examples: no new question of the kind {kind} after {len(examples)}",
-                mend=f"truemark data build math --n {len(examples) // 2}",
+                mend=f"a smaller --n, say {len(examples) // 2}",
             )
         verify(problem)
         seen.add(normalised(question))

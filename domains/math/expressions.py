@@ -67,7 +67,26 @@ def parse(text: str) -> Tree:
     """The tree of one expression. Raises Unparsable, or TooLarge beyond the bounds."""
     if len(text) > MAX_TEXT:
         raise TooLarge(f"{len(text)} characters, at most {MAX_TEXT}")
-    return _Parser(_tokens(_plain(text))).whole()
+    tree = _Parser(_tokens(_plain(text))).whole()
+    if _degree(tree) > MAX_EXPONENT:
+        raise TooLarge(f"a polynomial of degree {_degree(tree)}, at most {MAX_EXPONENT}")
+    return tree
+
+
+def _degree(tree: Tree) -> int:
+    """At least the degree of the polynomial that multiplying out would give; powers that are not plain integers count as one."""
+    head = tree[0]
+    if head in ("n", "f"):
+        return 0
+    if head == "v":
+        return 1
+    if head == "neg":
+        return _degree(tree[1])
+    left, right = _degree(tree[1]), _degree(tree[2])
+    if head == "^":
+        exponent = tree[2][1] if tree[2][0] == "n" else "1"
+        return left * (int(exponent) if exponent.isdigit() else 1)
+    return max(left, right) if head in "+-" else left + right
 
 
 def to_fraction(tree: Tree) -> Fraction | None:
