@@ -70,6 +70,14 @@ EQUAL = [
     ("Answer: x^2", "x^2 + C"),
     ("Answer: x² + 7 + C", "x^2 + C"),
     ("Answer: x^2 + c", "x^2 + C"),
+    ("So, the answer is 5/6.", "5/6"),
+    ("Therefore, x = 5.", "x = 5"),
+    ("15% of 80 is 12.", "12"),
+    ("The answer is **12**.", "12"),
+    ("**12**", "12"),
+    ("We get x = 2 and y = 3.", "x = 2, y = 3"),
+    ("So there are 7 marbles left.", "7"),
+    ("The roots are x = 2 and x = 3.", "x = 2 or x = 3"),
     (r"Answer: \sqrt{8}", "2sqrt(2)"),
     ("Answer: 2√2", "2sqrt(2)"),
     ("Answer: (x-2)(x-3)", "x^2 - 5x + 6"),
@@ -113,7 +121,7 @@ def test_hostile_output_gets_a_verdict(text: str, tmp_path: Path, monkeypatch: p
             began = time.monotonic()
             verdict = math.check(prediction, example(reference))
             assert not verdict.passed and verdict.reason in math.REASONS, (prediction[:80], verdict)
-            assert time.monotonic() - began < 12
+            assert time.monotonic() - began < 60
     assert list(tmp_path.iterdir()) == []
 
 

@@ -43,6 +43,9 @@ def example(reference: str) -> Example:
         ("Answer: 5 is wrong", "5", "unparsable"),
         ("Answer: less than 5", "5", "unparsable"),
         ("Answer: approximately 5", "5", "unparsable"),
+        ("So the answer cannot be 5.", "5", "unparsable"),
+        ("I do not think that x = 5", "x = 5", "unparsable"),
+        ("Ann has 20 plums and shares them among 5 friends. How many is 5?", "5", "unparsable"),
         ("Answer: 3xy", "3", "wrong_value"),
         ("Answer: 0.33", "1/3", "wrong_value"),
         # several answers

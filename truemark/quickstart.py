@@ -23,7 +23,7 @@ STEPS = (
     "train math",
     f"export {ADAPTER} --to fp16,gguf --quant f16,q8_0",
     f"eval math --model smollm2-135m --model {ADAPTER} --model {ADAPTER}.fp16"
-    f" --model {ADAPTER}.gguf-f16 --model {ADAPTER}.gguf-q8_0 --max-tokens 96",
+    f" --model {ADAPTER}.gguf-f16 --model {ADAPTER}.gguf-q8_0 --max-tokens 192",
     "leaderboard",
 )
 

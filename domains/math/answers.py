@@ -1,8 +1,9 @@
 """From a model's text to its final answer: what was claimed, for which variable.
 
-The final answer stands behind the last `Answer:` (or `the answer is`, `final answer =` …) that begins a line, or in the last line with a
-`\\boxed{…}`, whichever comes later; without either it is the last line, where that reads as a value. So a text with several contradictory
-final answers is judged by the last, and several values in one final answer are all compared.
+The final answer stands behind the last `Answer:` or `answer is`, or in the last line with a `\\boxed{…}`, whichever comes later. Without
+either it is the last line: as an expression, else, as is usual for models that were not taught a format, the values it gives to
+names (`Therefore, x = 5.`), else its last number (`15% of 80 is 12.`). So a text with several contradictory final answers is judged by the last, and
+several values in one final answer are all compared.
 """
 
 from __future__ import annotations
@@ -18,16 +19,23 @@ MAX_ANSWER = 1000
 """Characters of the final answer."""
 MAX_PARTS = 12
 """Values in one answer (roots, unknowns)."""
-_MARKER = re.compile(r"(?i)[\s*#>_-]*(?:the\s+)?(?:final\s+)?answer[\s*_]*(?:is|:|=)[\s*_:]*(.*)")
+_MARKER = re.compile(r"(?i)(?:^|(?<=[\s,*#>_-]))(?:final\s+)?answer[\s*_]*(?:is|:|=)[\s*_:]*")
+_BOLD = re.compile(r"(?:^|(?<=\s))\*\*([^*]+)\*\*(?=[\s.,;:!]|$)")
+_NAMED = re.compile(
+    r"(?<![A-Za-z])([a-z]\s*=\s*[-+±]?\s*[\d.]+(?:\s*/\s*\d+)?)(?![\w^*(/]|\s*[-+*/^=]\s*[\w(])", re.ASCII
+)
+_NUMBER = re.compile(r"(?<![\w.])-?\d[\d,]*(?:\.\d+)?(?:\s*/\s*\d+)?(?![\w^])", re.ASCII)
 _UNIT = re.compile(
     r"(?<=[\d)}\s])\s?(?:\\text\{[^{}]{0,40}\}|\\mathrm\{[^{}]{0,40}\}|\\?%|°|"
     r"(?:km|cm|mm|dm|kg|mg|ml|mL|hr|[A-Za-z]{3,})(?:(?:\s?/\s?|\s)[A-Za-z]+)*(?:\^?[23²³])?)\.?\s*$"
 )
 _LEADING = re.compile(r"^(?:[A-Za-z]{2,}:?\s)+(?=[-\d.$\\(]|[a-zA-Z]\s?=)")
-_DENIALS = frozenset(
-    {"not", "no", "never", "neither", "nor", "except", "without", "cannot", "is", "was", "wrong", "incorrect", "false"}
-    | {"than", "less", "more", "least", "most", "approximately", "about", "roughly", "plus", "minus", "times", "over"}
+_NEGATIONS = frozenset(
+    {"not", "no", "never", "neither", "nor", "cannot", "except", "wrong", "incorrect", "false"}
+    | {"than", "less", "least", "most", "approximately", "roughly"}
 )
+"""Words by which a sentence does not state the number in it."""
+_DENIALS = _NEGATIONS | {"without", "is", "was", "more", "about", "plus", "minus", "times", "over"}
 """Words around a number that make it another claim than the number."""
 _NAME = re.compile(r"^\s*([a-zA-Z])(?:_?\{?[0-9₀-₉]\}?)?\s*$")
 _LABEL = re.compile(r"^\s*[A-Za-z][A-Za-z ]+[A-Za-z]\s*$")
@@ -54,11 +62,11 @@ def final_answer(prediction: str) -> str | None:
     lines = [line.strip() for line in prediction.replace("\x00", " ").split("\n")]
     lines = [line for line in lines if line]
     for number in range(len(lines) - 1, -1, -1):
-        marked = _MARKER.match(lines[number])
-        if marked and not marked[1].strip(" *_$") and number + 1 < len(lines):
+        behind = _MARKER.split(lines[number])[1:]
+        if behind and not behind[-1].strip(" *_$") and number + 1 < len(lines):
             return _unboxed(lines[number + 1])[0] or None  # `Answer:` and the value below it
-        if marked:
-            return _unboxed(marked[1].strip())[0] or None
+        if behind:
+            return _unboxed(behind[-1].strip())[0] or None
         if "\\boxed{" in lines[number]:
             return ", ".join(_unboxed(lines[number])[1]) or None
     last = lines[-1] if lines else ""
@@ -104,9 +112,21 @@ def read_answer(text: str) -> list[Part]:
     return parts
 
 
+def read_prose(line: str) -> list[Part]:
+    """The values that a sentence ends in: those it gives to names, else its last number. Raises Unparsable where there is none."""
+    line = _plain(line[-300:])
+    if line.endswith("?") or not _NEGATIONS.isdisjoint(re.findall(r"[a-z]+", line.lower())):
+        raise Unparsable("a sentence that states no value")
+    named = list(dict.fromkeys(_NAMED.findall(line)))
+    numbers = named or _NUMBER.findall(line)[-1:]
+    if not numbers:
+        raise Unparsable("no value in the last line")
+    return read_answer(", ".join(numbers))
+
+
 def _plain(text: str) -> str:
     """Without delimiters of mathematics, of sets and of emphasis, without thousands separators, with single spaces."""
-    text = re.sub(r"\\[()\[\]{}]|\$", " ", text)
+    text = re.sub(r"\\[()\[\]{}]|\$", " ", _BOLD.sub(r"\1", text))
     text = re.sub(r"\\(?:text|mathrm)\{\s*(or|and|[A-Za-z])\s*\}", r" \1 ", text)
     text = re.sub(r"(?<=[0-9]),(?=[0-9]{3}(?![0-9]))", "", text)
     text = " ".join(text.split()).lstrip("*_` ").rstrip("*_`.;,! ")

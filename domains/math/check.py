@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from domains.base import Example, Verdict
-from domains.math.answers import Part, final_answer, read_answer
+from domains.math.answers import Part, final_answer, read_answer, read_prose
 from domains.math.expressions import TooLarge, Tree, Unparsable, is_number, to_fraction, variables
 from truemark import sandbox
 from truemark.errors import InvalidData
@@ -55,7 +55,7 @@ def check(prediction: str, example: Example) -> Verdict:
         if answer is None:
             raise _Failed("no_answer", "no `Answer:` line and no value in the last line")
         if answer != example["reference"]:
-            _compare(read_answer(answer), wanted)
+            _compare(_values(answer), wanted)
         return Verdict(1.0, True, "ok", {"message": REASONS["ok"], "answer": answer})
     except _Failed as failed:
         reason, message = failed.reason, str(failed)
@@ -68,6 +68,16 @@ def check(prediction: str, example: Example) -> Verdict:
     except sandbox.SandboxFailed as failure:
         reason, message = _reason(failure), str(failure)
     return Verdict(0.0, False, reason, {"message": message[:300], "answer": answer[:200] if answer else None})
+
+
+def _values(answer: str) -> list[Part]:
+    """The values of the final answer; of a sentence, those it ends in."""
+    try:
+        return read_answer(answer)
+    except Unparsable:
+        if len(answer.split()) < 3:
+            raise
+        return read_prose(answer)
 
 
 def _reason(failure: sandbox.SandboxFailed) -> str:
