@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from importlib import import_module
+from importlib import import_module, resources
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from domains import DOMAINS, get
+from domains.base import Example
 from truemark.console import say
-from truemark.errors import InvalidData, UnknownName
-from truemark.files import read_jsonl, sha256_file, write_jsonl
+from truemark.errors import InvalidData, StorageError, UnknownName
+from truemark.files import (
+    publish_directory,
+    read_jsonl,
+    sha256_file,
+    sha256_json,
+    storage_errors,
+    write_json,
+    write_jsonl,
+)
 
 app = typer.Typer(help="Build the datasets of the domains.", no_args_is_help=True)
+FILES = {f"{split}.jsonl": split for split in ("train", "dev", "test")}
+RECORD = "dataset.json"
+"""What was built: seed, n, the builder's hash, counts and hashes of the files."""
 
 
 @app.callback()
@@ -31,27 +43,66 @@ def build(
     out: Annotated[Path, typer.Option(help="Directory that gets DOMAIN/{train,dev,test}.jsonl.")] = Path("data"),
     as_json: Annotated[bool, typer.Option("--json", help="Print counts and hashes as JSON.")] = False,
 ) -> None:
-    """Write data/DOMAIN/{train,dev,test}.jsonl."""
+    """Write data/DOMAIN/{train,dev,test}.jsonl, all three or none. The same dataset is not built twice."""
+    if domain not in (*DOMAINS, "all"):
+        raise UnknownName("domain", domain, [*DOMAINS, "all"])
     report: dict[str, dict[str, Any]] = {}
     for name in list(DOMAINS) if domain == "all" else [domain]:
-        splits = get(name).build(seed, n)
-        for split, examples in splits.items():
-            path = out / name / f"{split}.jsonl"
-            write_jsonl(path, [dict(example) for example in examples])
-            slices = Counter(example["meta"]["slice"] for example in examples)
-            families = len({example["meta"]["family"] for example in examples})
-            report[str(path)] = {
-                "examples": len(examples),
-                "families": families,
-                "slices": dict(slices),
-                "sha256": sha256_file(path),
-            }
+        for file, counts in _dataset(name, seed, n, out / name).items():
+            report[str(out / name / file)] = counts
     if as_json:
         print(json.dumps(report, indent=2))
-    else:
-        for file, counts in report.items():
-            parts = ", ".join(f"{count} {name}" for name, count in counts["slices"].items())
-            say(f"{file}: {counts['examples']} examples ({parts}) of {counts['families']} families")
+        return
+    for path, counts in report.items():
+        parts = ", ".join(f"{count} {name}" for name, count in counts["slices"].items())
+        say(f"{path}: {counts['examples']} examples ({parts}) of {counts['families']} families")
+
+
+def _dataset(name: str, seed: int, n: int, directory: Path) -> dict[str, dict[str, Any]]:
+    """Make `directory` hold the dataset, unless it does; counts and hash by file."""
+    wanted = {"domain": name, "seed": seed, "n": n, "builder": _builder(name)}
+    _refuse_other_files(directory)
+    try:
+        record: dict[str, Any] = json.loads((directory / RECORD).read_text(encoding="utf-8"))
+        files: dict[str, dict[str, Any]] = record.pop("files")
+        if record == wanted and all(sha256_file(directory / file) == files[file]["sha256"] for file in FILES):
+            return files
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        pass  # no whole record of a whole dataset: build it
+    splits = get(name).build(seed, n)
+    with publish_directory(directory) as tmp:
+        files = {}
+        for file, split in FILES.items():
+            write_jsonl(tmp / file, [dict(example) for example in splits[split]])
+            files[file] = _counts(tmp / file, splits[split])
+        write_json(tmp / RECORD, {**wanted, "files": files})
+    return files
+
+
+def _builder(name: str) -> str:
+    """Hash of the domain's sources: other sources may build another dataset."""
+    sources = sorted(resources.files(DOMAINS[name]).iterdir(), key=lambda file: file.name)
+    return sha256_json([file.read_text(encoding="utf-8") for file in sources if file.name.endswith((".py", ".yaml"))])
+
+
+def _refuse_other_files(directory: Path) -> None:
+    """The directory is replaced whole, so that no reader meets a train set and a test set of two builds."""
+    with storage_errors(directory):
+        others = sorted({file.name for file in directory.iterdir()} - {*FILES, RECORD}) if directory.is_dir() else []
+    if others:
+        raise StorageError(
+            f"{directory} holds other files than a dataset's ({', '.join(others[:3])}) and would be replaced whole",
+            mend="move them away, or choose another --out",
+        )
+
+
+def _counts(path: Path, examples: list[Example]) -> dict[str, Any]:
+    return {
+        "examples": len(examples),
+        "families": len({example["meta"]["family"] for example in examples}),
+        "slices": dict(Counter(example["meta"]["slice"] for example in examples)),
+        "sha256": sha256_file(path),
+    }
 
 
 FORMATS = {"openai": "domains.openai:rows"}

@@ -66,8 +66,8 @@ def _draw(seed: str, size: int, which: slice, seen: set[str]) -> list[Example]:
                 break
         else:
             raise TruemarkError(
-                f"there are not {size} different {name} questions: {kind} gives {len(examples) // len(KINDS)}",
-                mend="a smaller --n",
+                f"math cannot make {size} different examples: no new question of the kind {kind} after {len(examples)}",
+                mend=f"a smaller --n, say {len(examples) // 2}",
             )
         verify(problem)
         seen.add(normalised(question))
