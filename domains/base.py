@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol, TypedDict
 
@@ -15,8 +16,16 @@ class Example(TypedDict):
     reference: str
     """The gold answer as text."""
     meta: dict[str, Any]
-    """What the check needs beyond the reference, `family` (the template family, for splits and clustering) and
-    `slice` (a named part of a split that is reported in a row of its own)."""
+    """What the check needs beyond the reference, `family` (the template family, for splits and clustering),
+    `slice` (a named part of a split that is reported in a row of its own) and, where the domain has LEVELS, `level`."""
+
+
+def asked(example: Example) -> list[dict[str, str]]:
+    """The messages that a model is asked: the example's own without the closing answer."""
+    messages = example["messages"]
+    while messages and messages[-1]["role"] == "assistant":
+        messages = messages[:-1]
+    return messages
 
 
 @dataclass(frozen=True)
@@ -67,14 +76,19 @@ class Domain(Protocol):
     """Every `Verdict.reason` with a line that explains it."""
     SLICES: dict[str, str]
     """Every `meta["slice"]` of the test set with a line that says what it holds."""
+    LEVELS: dict[str, str]
+    """Every `meta["level"]` (difficulty, curriculum) from first to last with a line that explains it; empty where there are none."""
     CARD: Card
 
     def messages(self, question: str) -> list[dict[str, str]]:
         """The messages that put a user's question to the model (without the system prompt: the template brings it)."""
         ...
 
-    def build(self, seed: int, n: int) -> dict[str, list[Example]]:
-        """`{"train": [...], "dev": [...], "test": [...]}` with n training examples; the same bytes for the same seed."""
+    def build(self, seed: int, n: int, levels: Sequence[str] = ()) -> dict[str, list[Example]]:
+        """`{"train": [...], "dev": [...], "test": [...]}` with n training examples (fewer where the stock is finite); the same bytes for the same seed.
+
+        Of `levels` alone, or of all. Raises UnknownName for a level that is not in LEVELS.
+        """
         ...
 
     def check(self, prediction: str, example: Example) -> Verdict:

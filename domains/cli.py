@@ -40,6 +40,9 @@ def build(
     domain: Annotated[str, typer.Argument(help=f"One of {', '.join(DOMAINS)}, or `all`.")],
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 7,
     n: Annotated[int, typer.Option(min=1, max=1_000_000, help="Training examples.")] = 2600,
+    level: Annotated[
+        list[str], typer.Option(help="Only examples of this level; may be given several times. Default: all.")
+    ] = [],  # noqa: B006
     out: Annotated[Path, typer.Option(help="Directory that gets DOMAIN/{train,dev,test}.jsonl.")] = Path("data"),
     as_json: Annotated[bool, typer.Option("--json", help="Print counts and hashes as JSON.")] = False,
 ) -> None:
@@ -48,7 +51,7 @@ def build(
         raise UnknownName("domain", domain, [*DOMAINS, "all"])
     report: dict[str, dict[str, Any]] = {}
     for name in list(DOMAINS) if domain == "all" else [domain]:
-        for file, counts in _dataset(name, seed, n, out / name).items():
+        for file, counts in _dataset(name, seed, n, level, out / name).items():
             report[str(out / name / file)] = counts
     if as_json:
         print(json.dumps(report, indent=2))
@@ -58,9 +61,9 @@ def build(
         say(f"{path}: {counts['examples']} examples ({parts}) of {counts['families']} families")
 
 
-def _dataset(name: str, seed: int, n: int, directory: Path) -> dict[str, dict[str, Any]]:
+def _dataset(name: str, seed: int, n: int, levels: list[str], directory: Path) -> dict[str, dict[str, Any]]:
     """Make `directory` hold the dataset, unless it does; counts and hash by file."""
-    wanted = {"domain": name, "seed": seed, "n": n, "builder": _builder(name)}
+    wanted = {"domain": name, "seed": seed, "n": n, "levels": levels, "builder": _builder(name)}
     _refuse_other_files(directory)
     try:
         record: dict[str, Any] = json.loads((directory / RECORD).read_text(encoding="utf-8"))
@@ -69,7 +72,7 @@ def _dataset(name: str, seed: int, n: int, directory: Path) -> dict[str, dict[st
             return files
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         pass  # no whole record of a whole dataset: build it
-    splits = get(name).build(seed, n)
+    splits = get(name).build(seed, n, levels)
     with publish_directory(directory) as tmp:
         files = {}
         for file, split in FILES.items():
@@ -115,7 +118,7 @@ def export(
     format: Annotated[str, typer.Option(help=f"One of {', '.join(FORMATS)}.")] = "openai",
     split: Annotated[str, typer.Option(help="train or dev.")] = "train",
     data: Annotated[Path, typer.Option(help="Directory with DOMAIN/{train,dev}.jsonl.")] = Path("data"),
-    out: Annotated[Path | None, typer.Option(help="Default: data/DOMAIN/SPLIT.FORMAT.jsonl.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Default: data/DOMAIN.SPLIT.FORMAT.jsonl.")] = None,
 ) -> None:
     """Write training data in the form that another trainer takes. The test split stays here."""
     room = get(domain)
@@ -128,6 +131,6 @@ def export(
         raise InvalidData(f"no data at {source}", mend=f"truemark data build {domain}")
     module, _, attribute = FORMATS[format].partition(":")
     rows = getattr(import_module(module), attribute)(read_jsonl(source), room.SYSTEM_PROMPT)
-    path = out or source.with_name(f"{split}.{format}.jsonl")
+    path = out or data / f"{domain}.{split}.{format}.jsonl"
     write_jsonl(path, rows)
     say(f"{path}: {len(rows)} conversations")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from domains.base import Example
+from domains.base import Example, asked
 from truemark.errors import InvalidData
 from truemark.files import read_jsonl, sha256_json
 
@@ -63,9 +63,7 @@ def examples_sha256(examples: Sequence[Example]) -> str:
 
 def prompt(example: Example, system: str) -> list[dict[str, str]]:
     """The messages that are asked: the example's own without its closing answer, after `system` where there is one."""
-    messages = example["messages"]
-    while messages and messages[-1]["role"] == "assistant":
-        messages = messages[:-1]
+    messages = asked(example)
     if system and (not messages or messages[0]["role"] != "system"):
         return [{"role": "system", "content": system}, *messages]
     return messages

@@ -28,9 +28,9 @@ def builds(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     math, times = get("math"), []
     real = math.build
 
-    def counted(seed: int, n: int) -> object:
+    def counted(seed: int, n: int, levels: list[str]) -> object:
         times.append(n)
-        return real(seed, n)
+        return real(seed, n, levels)
 
     monkeypatch.setattr(math, "build", counted)
     return times
