@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from domains.base import Example
+from domains.contamination import WINDOW, words
 from domains.constitution.citations import extract
 from domains.constitution.stock import Key, Pair, amendments, articles, pairs, parts, positions
 from domains.constitution.text import normalised, readable
@@ -141,11 +142,7 @@ def _draw(rng: random.Random, groups: list[str], sizes: dict[str, int], assigned
                 room -= sizes[name]
 
 
-_HEADING = (
-    "Which Article of the Constitution of India is headed '{title}'?",
-    "Name the Article whose heading is '{title}'.",
-    "Under which Article comes '{title}'?",
-)
+_HEADING = ("Which Article is headed '{title}'?", "Name the Article headed '{title}'.", "Under which Article comes '{title}'?")
 _ABOUT = ("What is Article {name} about?", "What does Article {name} deal with?", "Give the heading of Article {name}.")
 _WHERE = ("In which Part of the Constitution is Article {name}?", "Article {name} belongs to which Part?", "Which Part contains Article {name}?")
 _INSERTED = ("Which amendment inserted Article {name}?", "By which amendment was Article {name} added?")
@@ -178,7 +175,8 @@ def _about(name: str, row: dict[str, object], family: str, *, alone: bool) -> It
         yield item("status", "train", _OMITTED, *_gone(name, row))
         return
     short = len(title.split()) <= 12 and "rticle" not in title
-    if alone and short:
+    # headings of parallel Articles (Union and States) are alike: a question must be too short to share a window with another
+    if alone and short and all(len(words(wording.format(title=title))) < WINDOW for wording in _HEADING):
         yield item("title", "titles", _HEADING, f"Article {name} is headed '{title}'.")
     if short:
         yield item("about", "train", _ABOUT, f"Article {name} is headed '{title}'.", Key("words", title))

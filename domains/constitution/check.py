@@ -40,7 +40,7 @@ _NOT_THIS = re.compile(
     re.I,
 )
 _THIS_NOT = re.compile(
-    r"^\s{0,2}(?:(?:is|was|are)(?:n't|\snot)\b|(?:does|do|did)(?:n't|\snot)\s(?:apply|provide|deal|say|concern|cover|mention|give|contain|govern))", re.I
+    r"^\s{0,2}(?:(?:is|was|are)(?:n't|\snot)\s(?:the|right|correct|relevant|about|concerned|it|what|where|this|involved)\b|(?:does|do|did)(?:n't|\snot)\s(?:apply|provide|deal|say|concern|cover|mention|give|contain|govern))", re.I
 )
 
 

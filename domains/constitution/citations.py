@@ -146,7 +146,7 @@ def _items(text: str, start: int, *, plural: bool) -> tuple[list[Citation], int]
         item = _item(text, separator.end(), shorthand=items[-1].article if mark in ("-", "to", "through") else None)
         if item is None or _NOT_ARTICLE.match(text, item[1]) or _calendar(item[0], mark):
             break
-        if mark not in ("to", "through", "-", "until") and "rticle" not in separator[0] and not plural and not _ENDS.match(text, item[1]):
+        if mark.startswith((",", ";")) and "rticle" not in separator[0] and not plural and not _ENDS.match(text, item[1]):
             break
         cited, position = item
         if mark in ("to", "through", "-", "until") and not ranging and not items[-1].last:

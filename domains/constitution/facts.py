@@ -29,7 +29,7 @@ _ADVISES = re.compile(
     re.I,
 )
 _EITHER = re.compile(r"^[\s,]{0,3}(?:and\s?/\s?or|or|/|\|)[\s,]{0,3}(?:(?:maybe|perhaps|possibly|else|by|the|a|an)\s){0,3}$", re.I)
-_UNITLESS = re.compile(r"^\s{0,2}(?:[.,;:)\]/-]|\Z|\n|and\b|or\b|to\b|is\b|old\b|\()", re.I)
+_UNITLESS = re.compile(r"^\s{0,2}(?:[.,;:)\]/-]|\Z|\n|(?:and|or|to|is|old|as|in|under|by|at|for|when|before|but|not)\b|\()", re.I)
 
 
 @dataclass(frozen=True)
@@ -203,6 +203,7 @@ def _swapped(hits: list[Hit], reference: tuple[Hit, ...]) -> bool:
 def _quantity(key: Key, keys: list[Key], said: Said, known: Context) -> str:
     wanted = [figure for form in (key.value, *key.accept) for figure in quantities(form)[:1]]
     bare = {figure.value for form in (key.value, *key.accept) for figure in quantities(_first_number(form))}
+    all_bare = {figure.value for other in keys for figure in quantities(_first_number(other.value))}
     all_wanted = [figure for other in keys for form in (other.value, *other.accept) for figure in quantities(form)]
     denied = _denied_figures(said)
     neutral = [figure for side in (known.question, known.reference, known.also) for figure in side.figures] + all_wanted
@@ -218,7 +219,7 @@ def _quantity(key: Key, keys: list[Key], said: Said, known: Context) -> str:
         return timed and figure.dimension == "count" and figure.value in bare and bool(_UNITLESS.match(said.text[figure.end : figure.end + 8]))
 
     def foreign(figure: Quantity) -> bool:
-        if right(figure) or any(figure.same(one) for one in neutral):
+        if right(figure) or any(figure.same(one) for one in neutral) or (figure.dimension == "count" and figure.value in all_bare):
             return False
         if figure.dimension == wanted[0].dimension:
             return not figure.small or wanted[0].small or wanted[0].value <= 3

@@ -89,7 +89,7 @@ def _titles() -> dict[str, list[str]]:
 
 def _by_title(text: str) -> str | None:
     """ "Which Article is headed 'Abolition of titles'?": the heading in quotes or after the verb."""
-    asked = re.search(r"\barticle\b.*?(?:'([^']{5,200})'|\"([^\"]{5,200})\"|(?:headed|titled|entitled)\s(.{5,200}?)[?.]?\s*$)", text, re.I)
+    asked = re.search(r"\barticle\b.*?(?:'(.{5,200})'|\"(.{5,200})\"|(?:headed|titled|entitled)\s(.{5,200}?)[?.]?\s*$)", text, re.I)
     if asked is None:
         return None
     names = _titles().get(normalised(next(group for group in asked.groups() if group)), [])
