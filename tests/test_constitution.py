@@ -16,11 +16,22 @@ from hypothesis import strategies as st
 from domains import get
 from domains.base import Example
 from domains.constitution import quantities as figures
-from domains.constitution.build import _generated, _written, families, mentioned, nth
+from domains.constitution.build import families, generated, mentioned, nth, written
 from domains.constitution.citations import extract
-from domains.constitution.facts import _fragment, read
+from domains.constitution.facts import phrase, read
 from domains.constitution.numerals import ordinal, roman, spoken
-from domains.constitution.stock import HOLDERS, QUANTITIES, Key, Pair, _pair, amendments, articles, pairs, parts, schedules
+from domains.constitution.stock import (
+    HOLDERS,
+    QUANTITIES,
+    Key,
+    Pair,
+    amendments,
+    articles,
+    pairs,
+    parts,
+    read_pair,
+    schedules,
+)
 from domains.constitution.text import readable
 from domains.contamination import WINDOW, findings, words
 from truemark.errors import UnknownName
@@ -75,7 +86,7 @@ PROPERTY = "Which amendment repealed the Fundamental Right to property in Articl
 
 RIGHT = [
     (GOVERNOR, "Article 155: the President."), (GOVERNOR, "Under Art. 155, the President of India appoints each Governor."),
-    (GOVERNOR, "The Governor is appointed by the President (Art 155)."), (GOVERNOR, "Not the Prime Minister but the President appoints the Governor (Article 155)."),
+    (GOVERNOR, "The Governor is appointed by the President (Art 155)."), (GOVERNOR, "The President appoints the Governor on the advice of the Council of Ministers headed by the Prime Minister (Article 155)."), (GOVERNOR, "Not the Prime Minister but the President appoints the Governor (Article 155)."),
     (GOVERNOR, "The President, not the Chief Minister, appoints the Governor under Article 155."), (GOVERNOR, "The President appoints the Governor (Articles 155 and 156)."),
     (GOVERNOR, "I am not sure, but I think it is the President, by Article 155."), (GOVERNOR, "राष्ट्रपति, that is the President (अनुच्छेद १५५)."),
     (GOVERNOR, "Who appoints the Governor? The President does (article 155)."), (GOVERNOR, "**Answer:** The *President* appoints the Governor, see Article\u00a0155."),
@@ -112,7 +123,7 @@ WRONG = [
     (AGE, "25, 30, 35 (Article 58).", "wrong_fact"), (AGE, "Article 35. The age is in Article 58.", "missing_fact"), (AGE, "Not 35 years (Article 58).", "missing_fact"), (AGE, "340 years: 3 5 (Article 58)", "wrong_fact"),
     (MINISTERS, "At least fifteen per cent (Article 75).", "wrong_fact"), (MINISTERS, "15 members (Article 75).", "wrong_fact|missing_fact"), (MINISTERS, "10% or 15% (Article 75).", "wrong_fact"),
     (NOTICE, "14 months (Article 61).", "wrong_fact|missing_fact"), (MAJORITY, "Three-fourths of the members present and voting (Article 368).", "wrong_fact"),
-    (WRITS, "Habeas corpus and mandamus (Article 32).", "missing_fact"), (DUTIES, "The 44th Amendment (Article 51A).", "wrong_fact"), (DUTIES, "The 42nd or the 44th Amendment (Article 51A).", "wrong_fact"),
+    (WRITS, "Habeas corpus and mandamus (Article 32).", "missing_fact"), (DUTIES, "The 44th Amendment (Article 51A).", "wrong_fact"), (DUTIES, "The 42nd Amendment, 1988 (Article 51A).", "wrong_fact"), (DUTIES, "The 42nd or the 44th Amendment (Article 51A).", "wrong_fact"),
     (DUTIES, "It was not the 42nd Amendment (Article 51A).", "wrong_fact|missing_fact"),
     (TRANSFER, "The Chief Justice of India, after consultation with the President (Article 222).", "wrong_fact"), (CONSULTED, "The Chief Justice of India acts on the advice of the Prime Minister (Article 222).", "wrong_fact"),
     (START, "26 November 1949 (Article 394).", "wrong_fact"), (START, "26 January 1950 or 15 August 1947 (Article 394).", "wrong_fact"), (COURTS, "They are enforceable (Article 37).", "wrong_fact"),
@@ -144,7 +155,12 @@ def test_the_score_is_the_mean_of_its_parts() -> None:
 
 
 def test_every_reason_is_reached_and_documented() -> None:
-    reached = {reason for _, _, reasons in WRONG for reason in reasons.split("|")} | {"ok", "empty", "too_long", "unreadable"}
+    reached = {reason for _, _, reasons in WRONG for reason in reasons.split("|")} | {
+        "ok",
+        "empty",
+        "too_long",
+        "unreadable",
+    }
     assert reached == set(constitution.REASONS)
 
 
@@ -197,7 +213,11 @@ def test_the_table_of_articles_is_whole() -> None:
 def test_parts_schedules_and_amendments_name_real_articles() -> None:
     order = list(articles())
     for name, row in parts().items():
-        inside = [article for article in order if articles()[article]["part"] == name and articles()[article].get("status") != "superseded"]
+        inside = [
+            article
+            for article in order
+            if articles()[article]["part"] == name and articles()[article].get("status") != "superseded"
+        ]
         assert (row["first"], row["last"]) == (inside[0], inside[-1]), name
     assert list(schedules()) == list(range(1, 13)) and list(amendments()) == list(range(1, 107))
     for row in (*schedules().values(), *amendments().values()):
@@ -211,10 +231,13 @@ def test_the_stock_is_large_and_covers_every_part() -> None:
     assert len(on_articles) >= 500
     assert {pair.part for pair in on_articles} == set(parts())
     said = {key.value for pair in pairs() for key in pair.keys if key.kind == "amendment"} | {
-        number for pair in pairs() for text in (pair.question, pair.answer) for number in extract(text).numbers("amendment")
+        number
+        for pair in pairs()
+        for text in (pair.question, pair.answer)
+        for number in extract(text).numbers("amendment")
     }
-    wanted = "1 7 24 25 42 44 52 61 69 73 74 86 91 97 99 100 101 102 103 104 105 106".split()
-    assert set(wanted) <= said
+    wanted = {str(number) for number in (1, 7, 24, 25, 42, 44, 52, 61, 69, 73, 74, 86, 91, 97, *range(99, 107))}
+    assert wanted <= said
     for pair in pairs():
         assert pair.paraphrases and pair.question.endswith("?"), pair.question
         assert len(pair.answer) < 600 and set(pair.articles) <= set(extract(pair.answer).names()), pair.question
@@ -227,7 +250,9 @@ def test_every_written_reference_passes_for_every_wording_and_an_echo_does_not()
             assert verdict.passed, (question, verdict)
             if pair.keys:
                 named = " ".join("Preamble" if name == "Preamble" else f"Article {name}" for name in pair.articles)
-                assert not constitution.check(f"{question.replace('?', '.')} {named}", example(pair, question)).passed, question
+                assert not constitution.check(
+                    f"{question.replace('?', '.')} {named}", example(pair, question)
+                ).passed, question
 
 
 def test_every_built_reference_passes_and_every_known_question_is_solved(splits: dict[str, list[Example]]) -> None:
@@ -242,11 +267,20 @@ def test_an_article_of_one_split_is_in_no_other() -> None:
     for seed in (0, 7, 99):
         built = constitution.build(seed, 10**6)
         named = {
-            split: {name for row in rows for text in (row["messages"][0]["content"], row["reference"]) for name in extract(readable(text)).names()}
+            split: {
+                name
+                for row in rows
+                for text in (row["messages"][0]["content"], row["reference"])
+                for name in extract(readable(text)).names()
+            }
             | {name for row in rows for name in row["meta"]["articles"] + row["meta"]["related"]}
             for split, rows in built.items()
         }
-        assert not named["train"] & named["test"] and not named["train"] & named["dev"] and not named["dev"] & named["test"]
+        assert (
+            not named["train"] & named["test"]
+            and not named["train"] & named["dev"]
+            and not named["dev"] & named["test"]
+        )
         assert not list(findings(built))
         by_family = {split: {row["meta"]["family"] for row in rows} for split, rows in built.items()}
         assert by_family["train"].isdisjoint(by_family["test"]) and by_family["train"].isdisjoint(by_family["dev"])
@@ -255,7 +289,7 @@ def test_an_article_of_one_split_is_in_no_other() -> None:
 def test_no_two_groups_share_a_question_or_a_window_so_no_seed_leaks() -> None:
     seen: dict[tuple[str, ...], str] = {}
     whole: dict[tuple[str, ...], str] = {}
-    for item in (*_written(), *_generated()):
+    for item in (*written(), *generated()):
         for question in item.questions:
             said = words(question)
             assert whole.setdefault(said, item.id) == item.id, question
@@ -337,7 +371,7 @@ def test_the_card_and_the_prompt() -> None:
 )  # fmt: skip
 def test_a_wrong_pair_is_refused(raw: dict[str, object]) -> None:
     with pytest.raises((ValueError, KeyError)):
-        _pair(raw, "x")
+        read_pair(raw, "x")
 
 
 # facts against the text of the Constitution, where it lies beside the repository
@@ -352,7 +386,10 @@ def constitution_text() -> dict[str, str]:
     rows = json.loads(path.read_text(encoding="utf-8"))
     text = {str(row["article"]).replace(" ", ""): f"{row['title']}. {row['description']}" for row in rows}
     # the file's own marks: footnote numbers, brackets of amendments, words run together
-    cleaned = {name: re.sub(r"\s+", " ", re.sub(r"\d \[|[\[\]]", "", value)).replace("onetenth", "one-tenth") for name, value in text.items()}
+    cleaned = {
+        name: re.sub(r"\s+", " ", re.sub(r"\d \[|[\[\]]", "", value)).replace("onetenth", "one-tenth")
+        for name, value in text.items()
+    }
     return {"Preamble": cleaned["0"], **cleaned}
 
 
@@ -364,13 +401,15 @@ def in_text(key: Key, text: str) -> bool:
         wanted = figures.quantities(key.value)[0]
         # "six to fourteen years": the unit stands with the last number alone
         bare = {figure.value for figure in figures.quantities(key.value.split()[0])}
-        return any(figure.same(wanted) or (figure.dimension == "count" and figure.value in bare) for figure in said.figures)
+        return any(
+            figure.same(wanted) or (figure.dimension == "count" and figure.value in bare) for figure in said.figures
+        )
     if key.kind == "date":
         return bool(figures.dates(key.value) & {date for _, _, date in said.dated})
     if key.kind in ("amendment", "schedule", "part"):
         return key.value in said.cited.numbers(key.kind)
     forms = (key.value, *key.accept)
-    return any(all(_fragment(fragment).search(text) for fragment in form.split(" & ")) for form in forms)
+    return any(all(phrase(fragment).search(text) for fragment in form.split(" & ")) for form in forms)
 
 
 def test_every_fact_is_in_the_text_of_its_articles_or_names_its_source() -> None:
@@ -404,7 +443,8 @@ def test_amendment_keys_agree_with_the_tables() -> None:
 def test_the_headings_are_those_of_the_text() -> None:
     text = constitution_text()
     same = sum(
-        re.sub(r"\W", "", articles()[name]["title"]).casefold() == re.sub(r"\W", "", value.split(". ")[0]).casefold()[: len(re.sub(r"\W", "", articles()[name]["title"]))]
+        re.sub(r"\W", "", articles()[name]["title"]).casefold()
+        == re.sub(r"\W", "", value.split(". ")[0]).casefold()[: len(re.sub(r"\W", "", articles()[name]["title"]))]
         for name, value in text.items()
         if name in articles()
     )
@@ -414,7 +454,10 @@ def test_the_headings_are_those_of_the_text() -> None:
 # properties
 
 
-@given(st.lists(st.sampled_from(list(articles())), min_size=1, max_size=8, unique=True), st.sampled_from(["Article", "Art.", "Articles", "Arts", "article"]))
+@given(
+    st.lists(st.sampled_from(list(articles())), min_size=1, max_size=8, unique=True),
+    st.sampled_from(["Article", "Art.", "Articles", "Arts", "article"]),
+)
 @settings(max_examples=200, deadline=None)
 def test_a_list_of_citations_is_read_back(names: list[str], keyword: str) -> None:
     plural = "Articles" if len(names) > 1 else keyword
@@ -457,8 +500,22 @@ def test_words_and_digits_are_the_same_quantity(number: int, unit: str) -> None:
 
 
 def test_numerals() -> None:
-    assert [roman(text) for text in ("I", "IV", "IX", "XIV", "XXII", "IIX", "C", "")] == [1, 4, 9, 14, 22, None, None, None]
-    assert [ordinal(text) for text in ("forty-second", "one hundred and third", "the twelfth", "amending")] == [42, 103, 12, None]
+    assert [roman(text) for text in ("I", "IV", "IX", "XIV", "XXII", "IIX", "C", "")] == [
+        1,
+        4,
+        9,
+        14,
+        22,
+        None,
+        None,
+        None,
+    ]
+    assert [ordinal(text) for text in ("forty-second", "one hundred and third", "the twelfth", "amending")] == [
+        42,
+        103,
+        12,
+        None,
+    ]
 
 
 @given(st.text(max_size=300), st.sampled_from([GOVERNOR, AGE, WRITS, START, COURTS, MAJORITY, DUTIES]))
@@ -483,10 +540,20 @@ def test_another_questions_answer_never_passes(here: int, there: int) -> None:
 @settings(max_examples=300, deadline=None)
 def test_a_spoilt_reference_never_passes(place: int, data: st.DataObject) -> None:
     pair = pairs()[place]
-    spoils = ["It is not true that {}", "{} That is false.", "Some say: {} They are mistaken.", "{} See also Article 401.", "{} See also Articles 1 to 395.", "{} Or is it Article 21Z."]
+    spoils = [
+        "It is not true that {}",
+        "{} That is false.",
+        "Some say: {} They are mistaken.",
+        "{} See also Article 401.",
+        "{} See also Articles 1 to 395.",
+        "{} Or is it Article 21Z.",
+    ]
     if any(key.kind in HOLDERS for key in pair.keys):
         spoils += ["{} Actually, the Solicitor-General does.", "The Lokpal does. {}", "{} Final answer: the Collegium."]
     if any(key.kind in QUANTITIES for key in pair.keys):
-        spoils += ["77 years, 78 days, 79 members, 80 rupees, 81 per cent. {}", "{} Or 77 per cent, 78 days, 79 years, 80 members, 81 rupees."]
+        spoils += [
+            "77 years, 78 days, 79 members, 80 rupees, 81 per cent. {}",
+            "{} Or 77 per cent, 78 days, 79 years, 80 members, 81 rupees.",
+        ]
     spoilt = data.draw(st.sampled_from(spoils)).format(pair.answer)
     assert not constitution.check(spoilt, example(pair)).passed, spoilt

@@ -22,7 +22,8 @@ _NEGATOR = re.compile(
 _LEADS = re.compile(r"without|except|excluding|rather|instead|other|unlike", re.I)
 """Negators of what follows them only."""
 _CANCELS = re.compile(r"\b(?:but|unless|until|till|however|although|though|yet|whereas|while)\b", re.I)
-_CLAUSE_END = re.compile(r"[,:;.()\n]|\b(?:but|unless|until|except|whereas|while|who|which|if)\b"
+_CLAUSE_END = re.compile(
+    r"[,:;.()\n]|\b(?:but|unless|until|except|whereas|while|who|which|if)\b"
     r"|\band\s(?=(?:[A-Za-z]+\s)?(?:is|are|was|were|must|shall|may|can|cannot|does|do|did|has|have|had|will|should|he|she|it|they|not|no|never)\b)"
 )
 _CLAUSE_START = re.compile(r"[,:;.!?()\n]|\b(?:but|and|unless|until|whereas|while|yet|although|though)\b", re.I)

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from domains.base import Example
-from domains.contamination import WINDOW, words
 from domains.constitution.citations import extract
 from domains.constitution.stock import Key, Pair, amendments, articles, pairs, parts, positions
 from domains.constitution.text import normalised, readable
+from domains.contamination import WINDOW, words
 from truemark.errors import UnknownName
 
 SHARE = {"test": 0.22, "dev": 0.11}
@@ -47,23 +47,28 @@ def build(seed: int, n: int, levels: Sequence[str] = ()) -> dict[str, list[Examp
     for level in levels:
         raise UnknownName("level", level, LEVELS)
     of_group = _assign(seed)
-    written, titled = _written(), _generated()
+
+    def of(split: str, items: Iterable[Item]) -> list[Item]:
+        return [item for item in items if of_group[item.family] == split]
+
     splits: dict[str, list[Example]] = {}
-    for split in ("dev", "test"):
+    for split, size in TITLES.items():
         rng = random.Random(f"{seed}.{split}")
-        mine = [item for item in written if of_group[item.family] == split]
-        headings = [item for item in titled if item.slice == "titles" and of_group[item.family] in (split, "free")]
-        own = [item for item in headings if of_group[item.family] == split]
-        own = sorted(rng.sample(own, min(len(own), TITLES[split])), key=lambda item: positions()[item.family])
-        splits[split] = [_example(split, item, rng.randrange(len(item.questions)), item.slice) for item in [*mine, *own]]
-    rows = [(item, place) for item in written if of_group[item.family] == "train" for place in range(len(item.questions))]
-    rows.sort(key=lambda row: row[1] > 0)
+        headings = [item for item in of(split, generated()) if item.slice == "titles"]
+        headings = sorted(
+            rng.sample(headings, min(len(headings), size)), key=lambda item: positions()[item.pair.articles[0]]
+        )
+        items = [*of(split, written()), *headings]
+        splits[split] = [_example(split, item, rng.randrange(len(item.questions)), item.slice) for item in items]
     rng = random.Random(f"{seed}.train")
-    more = [(item, rng.randrange(len(item.questions))) for item in titled if of_group[item.family] == "train"]
+    rows = [(item, place) for item in of("train", written()) for place in range(len(item.questions))]
+    rows.sort(key=lambda row: row[1] > 0)
+    more = [(item, rng.randrange(len(item.questions))) for item in of("train", generated())]
     rng.shuffle(more)
     rows = [*rows, *more][:n]
     rng.shuffle(rows)
-    return {"train": [_example("train", item, place, "train") for item, place in rows], **splits}
+    train = [_example("train", item, place, "train") for item, place in rows]
+    return {"train": train, "dev": splits["dev"], "test": splits["test"]}
 
 
 def _example(split: str, item: Item, place: int, part: str) -> Example:
@@ -79,7 +84,12 @@ def _example(split: str, item: Item, place: int, part: str) -> Example:
         "slice": part,
     }
     messages = [{"role": "user", "content": question}, {"role": "assistant", "content": pair.answer}]
-    return {"id": f"constitution-{split}-{item.id}-{place}", "messages": messages, "reference": pair.answer, "meta": meta}
+    return {
+        "id": f"constitution-{split}-{item.id}-{place}",
+        "messages": messages,
+        "reference": pair.answer,
+        "meta": meta,
+    }
 
 
 def mentioned(pair: Pair) -> list[str]:
@@ -108,16 +118,17 @@ def families() -> dict[str, str]:
 
 
 @lru_cache
-def _written() -> tuple[Item, ...]:
+def written() -> tuple[Item, ...]:
     return tuple(
-        Item(pair.id, families()[pair.articles[0]], pair.part, "articles", (pair.question, *pair.paraphrases), pair) for pair in pairs()
+        Item(pair.id, families()[pair.articles[0]], pair.part, "articles", (pair.question, *pair.paraphrases), pair)
+        for pair in pairs()
     )
 
 
 def _assign(seed: int) -> dict[str, str]:
     """Group → split, Part by Part so that every Part is asked about."""
     sizes: dict[str, int] = dict.fromkeys(families().values(), 0)
-    for item in _written():
+    for item in written():
         sizes[item.family] += 1
     of_part: dict[str, list[str]] = {}
     for family in sizes:
@@ -142,28 +153,40 @@ def _draw(rng: random.Random, groups: list[str], sizes: dict[str, int], assigned
                 room -= sizes[name]
 
 
-_HEADING = ("Which Article is headed '{title}'?", "Name the Article headed '{title}'.", "Under which Article comes '{title}'?")
+_HEADING = (
+    "Which Article is headed '{title}'?",
+    "Name the Article headed '{title}'.",
+    "Under which Article comes '{title}'?",
+)
 _ABOUT = ("What is Article {name} about?", "What does Article {name} deal with?", "Give the heading of Article {name}.")
-_WHERE = ("In which Part of the Constitution is Article {name}?", "Article {name} belongs to which Part?", "Which Part contains Article {name}?")
+_WHERE = (
+    "In which Part of the Constitution is Article {name}?",
+    "Article {name} belongs to which Part?",
+    "Which Part contains Article {name}?",
+)
 _INSERTED = ("Which amendment inserted Article {name}?", "By which amendment was Article {name} added?")
-_OMITTED = ("What became of Article {name}?", "Is Article {name} still in force?", "What is the status of Article {name}?")
+_OMITTED = (
+    "What became of Article {name}?",
+    "Is Article {name} still in force?",
+    "What is the status of Article {name}?",
+)
 
 
 @lru_cache
-def _generated() -> tuple[Item, ...]:
+def generated() -> tuple[Item, ...]:
     """Questions that the table of Articles answers: heading, Part, amendment."""
-    asked = {normalised(question) for item in _written() for question in item.questions}
+    asked = {normalised(question) for item in written() for question in item.questions}
     titles = [normalised(row["title"]) for row in articles().values()]
     items: list[Item] = []
     for name, row in articles().items():
         family = families()[name]
-        for item in _about(name, row, family, alone=titles.count(normalised(row["title"])) == 1):
+        for item in about(name, row, family, alone=titles.count(normalised(row["title"])) == 1):
             if asked.isdisjoint(normalised(question) for question in item.questions):
                 items.append(item)
     return tuple(items)
 
 
-def _about(name: str, row: dict[str, object], family: str, *, alone: bool) -> Iterable[Item]:
+def about(name: str, row: dict[str, object], family: str, *, alone: bool) -> Iterable[Item]:
     title, part = str(row["title"]), str(row["part"])
 
     def item(what: str, slice: str, wordings: tuple[str, ...], answer: str, *keys: Key) -> Item:
@@ -194,7 +217,9 @@ def _gone(name: str, row: dict[str, object]) -> tuple[str, Key]:
         answer = f"Article {name} is no longer in force: it was omitted by the {nth(number)} Amendment, {amendments()[number]['year']}."
         return answer, Key("amendment", str(number))
     if row["status"] == "struck_down":
-        return f"Article {name} was struck down by the Supreme Court in 2015.", Key("words", "struck down", ("unconstitutional", "void"))
+        return f"Article {name} was struck down by the Supreme Court in 2015.", Key(
+            "words", "struck down", ("unconstitutional", "void")
+        )
     return f"Article {name} is not in force: {row['note']}.", Key("words", "superseded")
 
 

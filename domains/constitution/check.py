@@ -13,7 +13,7 @@ from domains.base import Example, Verdict
 from domains.constitution.assertion import after_retraction, asserted, takes_back
 from domains.constitution.citations import Citation, extract
 from domains.constitution.facts import Said, context, judge, read
-from domains.constitution.stock import Key, articles
+from domains.constitution.stock import Key, articles, positions
 from domains.constitution.text import MAX_TEXT, Unreadable, readable
 
 REASONS = {
@@ -40,7 +40,8 @@ _NOT_THIS = re.compile(
     re.I,
 )
 _THIS_NOT = re.compile(
-    r"^\s{0,2}(?:(?:is|was|are)(?:n't|\snot)\s(?:the|right|correct|relevant|about|concerned|it|what|where|this|involved)\b|(?:does|do|did)(?:n't|\snot)\s(?:apply|provide|deal|say|concern|cover|mention|give|contain|govern))", re.I
+    r"^\s{0,2}(?:(?:is|was|are)(?:n't|\snot)\s(?:the|right|correct|relevant|about|concerned|it|what|where|this|involved)\b|(?:does|do|did)(?:n't|\snot)\s(?:apply|provide|deal|say|concern|cover|mention|give|contain|govern))",
+    re.I,
 )
 
 
@@ -57,9 +58,16 @@ def check(prediction: str, example: Example) -> Verdict:
     meta = example["meta"]
     wanted = [str(name) for name in meta.get("articles") or extract(readable(example["reference"])).names()]
     keys = [Key.from_meta(key) for key in meta.get("keys", ())]
-    known = context(str(meta.get("question", "")), example["reference"], "; ".join(str(word) for word in meta.get("also", ())))
+    known = context(
+        str(meta.get("question", "")), example["reference"], "; ".join(str(word) for word in meta.get("also", ()))
+    )
     said = read(asserted(text))
-    allowed = {*wanted, *map(str, meta.get("related", ())), *known.reference.cited.names(), *known.question.cited.names()}
+    allowed = {
+        *wanted,
+        *map(str, meta.get("related", ())),
+        *known.reference.cited.names(),
+        *known.question.cited.names(),
+    }
     citing = _citations(asserted(text), said, wanted, allowed, 0 if not keys else EXTRA)
     facts = {_label(key, place): judge(key, keys, said, known) for place, key in enumerate(keys)}
     back = takes_back(text, f"{example['reference']} {meta.get('question', '')}")
@@ -73,10 +81,14 @@ def _citations(text: str, said: Said, wanted: list[str], allowed: set[str], extr
         return "invented_article", f"does not exist: {', '.join(invented[:5])}", 0.0
     stated = [citation for citation in found.articles if not _denied(text, citation)]
     names = {name for citation in stated for name in citation.named()} | ({"Preamble"} if found.preamble else set())
-    beyond = [name for name in articles() if name in names - allowed]
+    beyond = sorted(names - allowed - {"Preamble"}, key=positions().__getitem__)
     choices = [citation for citation in stated if citation.hedged and not set(citation.named()) <= allowed]
     if len(beyond) > extra or choices:
-        what = f"alternatives: Article {choices[0].article}" if choices else f"beyond the right ones: {', '.join(beyond[:5])}"
+        what = (
+            f"alternatives: Article {choices[0].article}"
+            if choices
+            else f"beyond the right ones: {', '.join(beyond[:5])}"
+        )
         return "over_citing", f"{len(beyond)} Articles {what}", 0.0
     right = [name for name in wanted if name in names]
     share = len(right) / len(wanted) if wanted else 1.0
@@ -88,15 +100,23 @@ def _citations(text: str, said: Said, wanted: list[str], allowed: set[str], extr
         return "wrong_article", "the answer goes over to another Article", 0.0
     gone = [name for name in beyond if articles()[name].get("status")]
     for citation in stated:
-        if any(name in gone for name in citation.named()) and not _GONE.search(text[max(0, citation.start - 90) : citation.end + 90]):
-            return "omitted_article", f"Article {citation.article} is {articles()[gone[0]]['status'].replace('_', ' ')}", 0.0
+        if any(name in gone for name in citation.named()) and not _GONE.search(
+            text[max(0, citation.start - 90) : citation.end + 90]
+        ):
+            return (
+                "omitted_article",
+                f"Article {citation.article} is {articles()[gone[0]]['status'].replace('_', ' ')}",
+                0.0,
+            )
     return "", "", 1.0
 
 
 def _denied(text: str, citation: Citation) -> bool:
     head = re.search(r"(?:articles?|arts?)\b[\s.]*$", text[max(0, citation.start - 14) : citation.start], re.I)
     start = citation.start - (len(head[0]) if head else 0)
-    return bool(_NOT_THIS.search(text[max(0, start - 60) : start]) or _THIS_NOT.match(text[citation.end : citation.end + 40]))
+    return bool(
+        _NOT_THIS.search(text[max(0, start - 60) : start]) or _THIS_NOT.match(text[citation.end : citation.end + 40])
+    )
 
 
 def _changed_mind(stated: list[Citation], text: str, allowed: set[str]) -> bool:

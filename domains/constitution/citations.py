@@ -12,11 +12,17 @@ from dataclasses import dataclass, field
 from domains.constitution.numerals import ordinal, roman, spoken
 from domains.constitution.stock import amendments, articles, parts, positions, schedules
 
-_KEYWORD = re.compile(r"(?i:\barticles?|\barts?\b|\barticle(?=\d)|अनुच्छेद)[\s.:-]{0,4}(?:(?i:no|nos|number|numbers)\b[\s.]{0,3})?")
+_KEYWORD = re.compile(
+    r"(?i:\barticles?|\barts?\b|\barticle(?=\d)|अनुच्छेद)[\s.:-]{0,4}(?:(?i:no|nos|number|numbers)\b[\s.]{0,3})?"
+)
 _NUMBER = re.compile(r"(\d{1,9})(?![\d])")
 _SUFFIX = re.compile(r"\s?-?\s?([A-Z]{1,3})(?![A-Za-z])|([a-z]{1,2})(?![A-Za-z])")
 _CLAUSE = re.compile(r"\s?\((?:\d{1,2}[A-Z]{0,2}|[a-z]{1,4}|[A-Z]{1,2})\)|\s?\[(?:\d{1,2}|[a-z])\]")
-_SEPARATOR = re.compile(r"\s{0,3}(?:(,\s?(?:and|or|&)?|and|&|or|/|to|through|until|-|;)\s{0,3})(?:(?i:articles?|arts?)\b[\s.]{0,3})?(?=[\dA-Z(])")
+_SEPARATOR = re.compile(
+    r"\s{0,3}(?:(,\s?(?:and|or|&)?|and|&|or|/|to|through|until|-|;)\s{0,3})(?:(?i:articles?|arts?)\b[\s.]{0,3})?(?=[\dA-Z(])"
+)
+_BLANK = re.compile(r"([ |•·+]{1,3})(?=\d{1,3}[A-Z]{0,2}(?:[ |•·+]{1,3}\d|[ ]?(?:[.,;)|]|\Z)))")
+"""Numbers one after another with nothing between them: a list of guesses."""
 _NOT_ARTICLE = re.compile(
     r"\s?(?:%|/\d|[.,]\d|st\b|nd\b|rd\b|th\b|(?:per\s?cent|years?|months?|weeks?|days?|hours?|members?|lakhs?|crores?|thousand|hundred"
     r"|rupees|seats?|judges?|ministers?|persons?|directors?|houses?|states?|amendment|of\s(?:the\s)?total|votes?|languages?|entries|subjects)\b)",
@@ -24,7 +30,8 @@ _NOT_ARTICLE = re.compile(
 )
 _ENDS = re.compile(r"\s{0,3}(?:[.,;:)\]'\"/&-]|and\b|or\b|to\b|of\b|\(|\Z|\n|read\b|in\b)")
 _SCHEDULE = re.compile(
-    r"\b((?:\d{1,3}(?:st|nd|rd|th)|[A-Za-z]{5,12}(?:[ -][a-z]{5,7})?|[IVXL]{1,6}))\s{1,2}Schedules?\b|\bSchedule[\s-]{1,2}(\d{1,3}|[IVXL]{1,6})\b", re.I
+    r"\b((?:\d{1,3}(?:st|nd|rd|th)|[A-Za-z]{5,12}(?:[ -][a-z]{5,7})?|[IVXL]{1,6}))\s{1,2}Schedules?\b|\bSchedule[\s-]{1,2}(\d{1,3}|[IVXL]{1,6})\b",
+    re.I,
 )
 _PART = re.compile(r"\bParts?\s{1,2}([IVXL]{1,6}|\d{1,2})(?:\s?-?\s?\(?([A-Z])\)?)?(?![A-Za-z0-9])")
 _AMENDMENT = re.compile(
@@ -139,14 +146,21 @@ def _items(text: str, start: int, *, plural: bool) -> tuple[list[Citation], int]
         return [], start
     items, position, ranging = [first[0]], first[1], False
     for _ in range(400):
-        separator = _SEPARATOR.match(text, position)
+        separator = _SEPARATOR.match(text, position) or _BLANK.match(text, position)
         if separator is None:
             break
-        mark = separator[1].strip().lower()
+        mark = separator[1].strip().lower() or "|"
         item = _item(text, separator.end(), shorthand=items[-1].article if mark in ("-", "to", "through") else None)
-        if item is None or _NOT_ARTICLE.match(text, item[1]) or _calendar(item[0], mark):
+        # a slash between numbers after another mark is a fraction ("Article 61, 2/3"), after a slash it goes on with the list
+        fraction = mark != "/" or not re.match(r"/\d", text[item[1] : item[1] + 2]) if item else False
+        if item is None or (fraction and _NOT_ARTICLE.match(text, item[1])) or _calendar(item[0], mark):
             break
-        if mark.startswith((",", ";")) and "rticle" not in separator[0] and not plural and not _ENDS.match(text, item[1]):
+        if (
+            mark.startswith((",", ";"))
+            and "rticle" not in separator[0]
+            and not plural
+            and not _ENDS.match(text, item[1])
+        ):
             break
         cited, position = item
         if mark in ("to", "through", "-", "until") and not ranging and not items[-1].last:
@@ -166,7 +180,11 @@ def _item(text: str, start: int, shorthand: str | None = None) -> tuple[Citation
     number = _NUMBER.match(text, start)
     if number is None:
         return _shorthand(text, start, shorthand) if shorthand else _in_words(text, start)
-    if not shorthand and _NOT_ARTICLE.match(text, number.end()) and not re.match(r"\s?/", text[number.end() : number.end() + 2]):
+    if (
+        not shorthand
+        and _NOT_ARTICLE.match(text, number.end())
+        and not re.match(r"\s?/", text[number.end() : number.end() + 2])
+    ):
         return None
     base, end = str(int(number[1])), number.end()
     suffix = _SUFFIX.match(text, end)
@@ -176,7 +194,11 @@ def _item(text: str, start: int, shorthand: str | None = None) -> tuple[Citation
         # "Article 21 A person shall": a lone capital after a blank is a suffix only where the Article exists and no word follows
         follows = re.match(r"\s{1,2}[a-z]", text[suffix.end() : suffix.end() + 4])
         known = base + letters in articles()
-        if attached or (known and not (follows and len(letters) == 1 and "-" not in suffix[0])) or ("-" in suffix[0] and len(letters) == 1):
+        if (
+            attached
+            or (known and not (follows and len(letters) == 1 and "-" not in suffix[0]))
+            or ("-" in suffix[0] and len(letters) == 1)
+        ):
             base, end = base + letters, suffix.end()
     while clause := _CLAUSE.match(text, end):
         end = clause.end()
@@ -230,4 +252,3 @@ def _part(number: str, letter: str) -> str | None:
     else:
         name = number
     return name + letter if letter in ("A", "B", "") or name + letter in parts() else name
-

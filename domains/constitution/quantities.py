@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from domains.constitution.numerals import ORDINALS, SCALES, VALUES, spoken
 
-UNITS = {
+UNITS: dict[str, tuple[str, Fraction | int]] = {
     "year": ("months", 12), "month": ("months", 1), "day": ("days", 1), "week": ("days", 7), "fortnight": ("days", 14), "hour": ("days", Fraction(1, 24)),
     "rupee": ("rupees", 1), "rs": ("rupees", 1), "percent": ("share", Fraction(1, 100)),
 }  # fmt: skip
@@ -27,7 +27,20 @@ _UNIT = re.compile(
     r"\s{0,2}-?(?:(?:consecutive|financial|clear|whole|completed)\s)?(percent|per\s?cent|%|years?|yrs?|months?|days?|weeks?|fortnights?|hours?|hrs?|rupees?)(?![a-z])|\s{0,2}[A-Za-z]",
     re.I,
 )
-_MONTH = "january february march april may june july august september october november december".split()
+_MONTH = [
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+]
 _MONTHS = "|".join(f"{name}|{name[:3]}" for name in _MONTH)
 _DAY = rf"(\d{{1,2}})(?:st|nd|rd|th)?|((?:twenty|thirty)[\s-])?({'|'.join(sorted(ORDINALS, key=len, reverse=True))})"
 _DATES = (
@@ -80,7 +93,13 @@ def quantities(text: str) -> tuple[Quantity, ...]:
         unit = _UNIT.match(blanked, end)
         dimension, amount, stop = ("share", value, end) if share else ("count", value, end)
         if unit and unit[1]:
-            name = re.sub(r"\s", "", unit[1].lower()).rstrip("s").replace("%", "percent").replace("yr", "year").replace("hr", "hour")
+            name = (
+                re.sub(r"\s", "", unit[1].lower())
+                .rstrip("s")
+                .replace("%", "percent")
+                .replace("yr", "year")
+                .replace("hr", "hour")
+            )
             dimension, factor = UNITS["rs" if name == "r" else name]
             amount, stop = value * factor, unit.end()
         elif not share and re.search(r"(?:₹|\brs\.?|\binr)\s?$", blanked[max(0, start - 5) : start], re.I):
@@ -119,7 +138,10 @@ def _numbers(text: str) -> list[tuple[int, int, Fraction, bool, bool]]:
         if (ratio := _RATIO.match(text, end)) and int(ratio[1]):
             value, end, share = value / int(ratio[1]), ratio.end(), True
         elif scale := _SCALE.match(text, end):
-            value, end = value * {"h": 100, "t": 1000, "l": 100_000, "m": 1_000_000, "c": 10_000_000}[scale[1][0].lower()], scale.end()
+            value, end = (
+                value * {"h": 100, "t": 1000, "l": 100_000, "m": 1_000_000, "c": 10_000_000}[scale[1][0].lower()],
+                scale.end(),
+            )
         found.append((match.start(), end, value, share, False))
     for match in _SPOKEN.finditer(text):
         position = match.start()
@@ -144,7 +166,11 @@ def dated(text: str) -> tuple[tuple[int, int, tuple[int, int, int]], ...]:
     """(start, end, (year, month, day)) of each date."""
     found = []
     for match in _DATES[0].finditer(text):
-        day = int(match[1]) if match[1] else ORDINALS[match[3].lower()] + ({"t": 20}.get((match[2] or " ")[0].lower(), 0) if match[2] else 0)
+        day = (
+            int(match[1])
+            if match[1]
+            else ORDINALS[match[3].lower()] + ({"t": 20}.get((match[2] or " ")[0].lower(), 0) if match[2] else 0)
+        )
         if match[2] and match[2].lower().startswith("thirty"):
             day += 10
         found.append((match.start(), match.end(), (int(match[5] or 0), _month(match[4]), day)))

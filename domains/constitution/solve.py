@@ -9,19 +9,67 @@ import re
 from functools import lru_cache
 
 from domains.base import Solution
-from domains.constitution.build import _about, nth
+from domains.constitution.build import about, nth
 from domains.constitution.citations import extract
 from domains.constitution.stock import amendments, articles, pairs, parts
 from domains.constitution.text import Unreadable, normalised, readable, words
 
 MAX_QUESTION = 500
 _FILLERS = frozenset(
-    "a an the of in on to under according constitution india indian please tell me us can could you is are was were does do did shall may will by for and it its what which who".split()
+    [
+        "a",
+        "an",
+        "the",
+        "of",
+        "in",
+        "on",
+        "to",
+        "under",
+        "according",
+        "constitution",
+        "india",
+        "indian",
+        "please",
+        "tell",
+        "me",
+        "us",
+        "can",
+        "could",
+        "you",
+        "is",
+        "are",
+        "was",
+        "were",
+        "does",
+        "do",
+        "did",
+        "shall",
+        "may",
+        "will",
+        "by",
+        "for",
+        "and",
+        "it",
+        "its",
+        "what",
+        "which",
+        "who",
+    ]
 )
 _ABOUT = re.compile(
-    r"^(?:what (?:is|does|do)|explain|describe|give|tell me|summari[sz]e|in which part|which part|is|state)?\b.{0,60}\barticle\b.{0,60}$", re.I
+    r"(?:(?:what|which|explain|describe|give|tell|summari[sz]e|in|by|is|state)\b.{0,60}\s)?article\b[^(]{0,60}$", re.I
 )
-_KINDS = (("part", re.compile(r"\bpart\b", re.I)), ("inserted", re.compile(r"\b(?:insert|add)\w*\b", re.I)), ("about", re.compile(r"\b(?:about|deal|say|heading|headed|title|mean|explain|describe|provide|contain|cover)\w*\b|^\W*article\W+\w+\W*$", re.I)))
+_KINDS = (
+    ("part", re.compile(r"\bpart\b", re.I)),
+    ("inserted", re.compile(r"\b(?:insert|add)\w*\b", re.I)),
+    (
+        "about",
+        re.compile(
+            r"\b(?:about|deal|say|heading|headed|title|mean|explain|describe|provide|contain|cover)\w*\b|^\W*article\W+\w+\W*$",
+            re.I,
+        ),
+    ),
+)
 
 
 def solve(question: str) -> Solution | None:
@@ -70,13 +118,17 @@ def _of_article(text: str) -> str | None:
     if row is None:
         return None
     if row.get("status"):
-        return next(iter(_about(name, row, name, alone=True))).pair.answer
+        return next(iter(about(name, row, name, alone=True))).pair.answer
     kind = next((kind for kind, pattern in _KINDS if pattern.search(text)), None)
     if kind == "part":
         return f"Article {name} is in Part {row['part']} ({parts()[row['part']]['title']})."
     if kind == "inserted" and row.get("inserted"):
         return f"Article {name} was inserted by the {nth(row['inserted'])} Amendment, {amendments()[row['inserted']]['year']}."
-    return f"Article {name} is headed '{row['title']}' (Part {row['part']}, {parts()[row['part']]['title']})." if kind == "about" else None
+    return (
+        f"Article {name} is headed '{row['title']}' (Part {row['part']}, {parts()[row['part']]['title']})."
+        if kind == "about"
+        else None
+    )
 
 
 @lru_cache
@@ -89,7 +141,9 @@ def _titles() -> dict[str, list[str]]:
 
 def _by_title(text: str) -> str | None:
     """ "Which Article is headed 'Abolition of titles'?": the heading in quotes or after the verb."""
-    asked = re.search(r"\barticle\b.*?(?:'(.{5,200})'|\"(.{5,200})\"|(?:headed|titled|entitled)\s(.{5,200}?)[?.]?\s*$)", text, re.I)
+    asked = re.search(
+        r"\barticle\b.*?(?:'(.{5,200})'|\"(.{5,200})\"|(?:headed|titled|entitled)\s(.{5,200}?)[?.]?\s*$)", text, re.I
+    )
     if asked is None:
         return None
     names = _titles().get(normalised(next(group for group in asked.groups() if group)), [])

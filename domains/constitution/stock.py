@@ -52,7 +52,9 @@ class Key:
     def from_meta(cls, meta: dict[str, Any]) -> Key:
         """The key in an example's meta."""
         lists = {name: tuple(meta.get(name, ())) for name in ("accept", "rivals")}
-        return cls(meta["kind"], str(meta["value"]), bound=meta.get("bound", ""), source=meta.get("source", ""), **lists)
+        return cls(
+            meta["kind"], str(meta["value"]), bound=meta.get("bound", ""), source=meta.get("source", ""), **lists
+        )
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def _load(name: str) -> Any:
     import yaml
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return yaml.load((files(FOLDER) / name).read_text(encoding="utf-8"), Loader=loader)  # noqa: S506
+    return yaml.load((files(FOLDER) / name).read_text(encoding="utf-8"), Loader=loader)
 
 
 @lru_cache
@@ -121,15 +123,26 @@ def holders() -> dict[str, tuple[str, ...]]:
 
 
 @lru_cache
+def vocabulary() -> dict[str, tuple[str, ...]]:
+    """Kind of phrase → every value of that kind in the stock, and for `name` the States: what an answer may not list at random."""
+    found: dict[str, list[str]] = {"name": list(_load("states.yaml"))}
+    for pair in pairs():
+        for key in pair.keys:
+            if key.kind in WORDS and " & " not in key.value:
+                found.setdefault(key.kind, []).append(key.value)
+    return {kind: tuple(dict.fromkeys(values)) for kind, values in found.items()}
+
+
+@lru_cache
 def pairs() -> tuple[Pair, ...]:
     """All pairs, in the order of the files' names and of the files. Raises InvalidData with every error of a file."""
     found: list[Pair] = []
     folder = files(FOLDER) / "pairs"
-    for path in sorted((entry.name for entry in folder.iterdir() if entry.name.endswith(".yaml"))):
+    for path in sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".yaml")):
         errors: list[str] = []
         for place, raw in enumerate(_load(f"pairs/{path}")):
             try:
-                found.append(_pair(raw, f"{path.removesuffix('.yaml')}-{place + 1:02d}"))
+                found.append(read_pair(raw, f"{path.removesuffix('.yaml')}-{place + 1:02d}"))
             except (KeyError, TypeError, ValueError) as error:
                 asked = raw.get("question", "?") if isinstance(raw, dict) else "?"
                 errors.append(f"{path} no. {place + 1} ({asked}): {error}")
@@ -138,7 +151,7 @@ def pairs() -> tuple[Pair, ...]:
     return tuple(found)
 
 
-def _pair(raw: dict[str, Any], id: str) -> Pair:
+def read_pair(raw: dict[str, Any], id: str) -> Pair:
     unknown = set(raw) - {"question", "paraphrases", "answer", "articles", "related", "keys", "also"}
     if unknown:
         raise ValueError(f"unknown fields {sorted(unknown)}")
@@ -167,7 +180,9 @@ def _key(raw: dict[str, Any]) -> Key:
     kinds = [name for name in raw if name in KINDS]
     unknown = set(raw) - set(kinds) - _OPTIONS
     if len(kinds) != 1 or unknown:
-        raise ValueError(f"a key has one of {', '.join(sorted(KINDS))} and options {', '.join(sorted(_OPTIONS))}, not {raw}")
+        raise ValueError(
+            f"a key has one of {', '.join(sorted(KINDS))} and options {', '.join(sorted(_OPTIONS))}, not {raw}"
+        )
     kind, value = kinds[0], str(raw[kinds[0]])
     if kind in HOLDERS and value not in holders():
         raise ValueError(f"no holder {value}")
