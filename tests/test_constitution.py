@@ -255,6 +255,34 @@ def test_every_written_reference_passes_for_every_wording_and_an_echo_does_not()
                 ).passed, question
 
 
+@pytest.mark.parametrize(
+    "form",
+    [
+        "Under the Constitution of India, {}",
+        "**Answer:** {}",
+        "{} This is information, not legal advice.",
+        "1. {}",
+        "Sure! {}",
+        "> {}\n",
+    ],
+)
+def test_a_reference_passes_in_any_dress(form: str) -> None:
+    for pair in pairs():
+        assert constitution.check(form.format(pair.answer), example(pair)).passed, pair.question
+
+
+def test_a_reference_turned_into_its_opposite_fails() -> None:
+    verbs = re.compile(r"\b(is|are|may|shall|has|appoints?|can|must|consists?|holds?|were|was)\b(?! not)")
+    turned = [
+        (pair, verbs.sub(r"\1 not", pair.answer, count=1))
+        for pair in pairs()
+        if pair.keys and verbs.search(pair.answer)
+    ]
+    assert len(turned) > 150
+    for pair, answer in turned:
+        assert not constitution.check(answer, example(pair)).passed, answer
+
+
 def test_every_built_reference_passes_and_every_known_question_is_solved(splits: dict[str, list[Example]]) -> None:
     for split in splits.values():
         for row in split:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from domains.constitution.text import words
+
 _SENTENCE_END = re.compile(r"[!?\n;]|\.(?=\s+[A-Z\"'(]|\s*$)")
 _STOP = re.compile(r"[.!?;\n]")
 _BENIGN = re.compile(
@@ -55,6 +57,37 @@ def takes_back(text: str, reference: str) -> str:
     """The words with which a text denies itself or speaks by hearsay, empty if none (words that the reference has too are none)."""
     known = {match[0].casefold() for match in _DENIAL.finditer(reference)}
     return next((match[0] for match in _DENIAL.finditer(text) if match[0].casefold() not in known), "")
+
+
+_POLAR = frozenset(
+    {
+        "not",
+        "no",
+        "never",
+        "cannot",
+        "nor",
+        "neither",
+        "none",
+        "without",
+        "isn't",
+        "aren't",
+        "doesn't",
+        "don't",
+        "can't",
+        "won't",
+        "wasn't",
+    }
+)
+
+
+def flipped(text: str, reference: str) -> bool:
+    """Whether a text is the reference word for word with negators put in or taken out."""
+    mine, theirs = words(text).split(), words(reference).split()
+    if abs(len(mine) - len(theirs)) > 3 or [word for word in mine if word not in _POLAR] != [
+        word for word in theirs if word not in _POLAR
+    ]:
+        return False
+    return sum(word in _POLAR for word in mine) != sum(word in _POLAR for word in theirs)
 
 
 def after_retraction(text: str) -> list[tuple[int, int]]:

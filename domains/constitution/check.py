@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 from domains.base import Example, Verdict
-from domains.constitution.assertion import after_retraction, asserted, takes_back
+from domains.constitution.assertion import after_retraction, asserted, flipped, takes_back
 from domains.constitution.citations import Citation, extract
 from domains.constitution.facts import Said, context, judge, read
 from domains.constitution.stock import Key, articles, positions
@@ -71,6 +71,8 @@ def check(prediction: str, example: Example) -> Verdict:
     citing = _citations(asserted(text), said, wanted, allowed, 0 if not keys else EXTRA)
     facts = {_label(key, place): judge(key, keys, said, known) for place, key in enumerate(keys)}
     back = takes_back(text, f"{example['reference']} {meta.get('question', '')}")
+    if not back and flipped(text, example["reference"]):
+        back = "not"
     return _verdict(citing, facts, back, wanted)
 
 

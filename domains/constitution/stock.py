@@ -124,11 +124,11 @@ def holders() -> dict[str, tuple[str, ...]]:
 
 @lru_cache
 def vocabulary() -> dict[str, tuple[str, ...]]:
-    """Kind of phrase → every value of that kind in the stock, and for `name` the States: what an answer may not list at random."""
+    """Kind of phrase → every value of that kind in the stock, for `name` the States alone: what an answer may not list at random."""
     found: dict[str, list[str]] = {"name": list(_load("states.yaml"))}
     for pair in pairs():
         for key in pair.keys:
-            if key.kind in WORDS and " & " not in key.value:
+            if key.kind in WORDS - {"name"} and " & " not in key.value:
                 found.setdefault(key.kind, []).append(key.value)
     return {kind: tuple(dict.fromkeys(values)) for kind, values in found.items()}
 
