@@ -131,9 +131,9 @@ def _slot(content: Content, name: str, what: str, style: Style) -> str:
     if name in content.clauses:
         return RENDERERS[what](content.clauses[name], content, style)
     if name == "be":
-        return "were" if content.clauses["a"].tense == "past" else "are"
+        return _be(content.clauses["a"].tense, plural=True) + (" not" if content.clauses["a"].negative else "")
     if name == "holds":
-        return "contained" if content.clauses["a"].tense == "past" else "contains"
+        return verb(content.clauses["a"])
     return content.words.get(name, "")
 
 

@@ -59,7 +59,7 @@ def hard_positives(example: Example, rng: Random, count: int = 2) -> list[str]:
     rng.shuffle(forms)
     texts: list[str] = []
     for form in forms:
-        text = _try(content, form, Style(digits=rng.random() < 0.5, passive=content.operation not in ("passive", "cleft")))
+        text = _try(content, form, Style(digits=rng.random() < 0.5, passive=content.operation not in ("passive", "nominalisation", "cleft")))
         if text and _plain(text) not in {_plain(other) for other in (*texts, meta["source"], example["reference"])}:
             texts.append(text)
     return texts[:count]
@@ -128,7 +128,10 @@ def _modality(content: Content, rng: Random) -> Iterator[Content]:
         for choice in CLASS_CHANGES[content.choice]:
             yield replace(content, choice=choice)
     for name, clause in content.clauses.items():
-        for modal in MODAL_CHANGES.get(clause.modal, ()):
+        changes = MODAL_CHANGES.get(clause.modal, ())
+        if clause.negative:  # must not, may not and cannot come to the same; will not does not
+            changes = ("must",) if clause.modal == "will" else (("will",) if clause.modal else ())
+        for modal in changes:
             yield content.with_clause(name, modal=modal)
 
 

@@ -1,0 +1,451 @@
+"""A shallow reading of a text: tags, verbs with who did what to whom, what is denied, and the relations between clauses.
+
+Rules over closed word classes, known verbs and endings; no model. Where they cannot tell they say nothing: every sub-check that is
+built on this calls a conflict only on evidence for one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from domains.rewording.english import irregular_forms, table, words
+from domains.rewording.words import Token, base, closed, is_verb, key, uninflected, units
+
+BE = frozenset("be is are was were been being am".split())
+MODAL_SIGNS = frozenset("MUST MAY SHOULD CAN MIGHT WILL LIKELY CERTAIN".split())
+QUANTIFIER_SIGNS = frozenset("NO NOTALL ALL MOST FEW SOME MANY".split())
+CLAUSE_SIGNS = frozenset("BECAUSE SO IF ONLYIF WHEN UNLESS AFTER BEFORE THEN EARLIER ALTHOUGH BUT PURPOSE CAUSES CAUSED_BY REASON SAYS".split())  # fmt: skip
+PREPOSITION_SIGNS = frozenset(("ABOVE",))
+RELATIVES = ("who", "which", "that", "whom", "what")
+_NOUNY = frozenset(("wound", "ground", "rose", "felt", "saw", "left", "found", "lead", "bore", "lay", "ring", "cut", "set", "hit", "cost", "read", "shot", "cast", "bet", "bit", "spring", "wind"))  # fmt: skip
+
+
+@dataclass
+class Predicate:
+    """One verb (or nominalised verb) with what stands around it, as sets of keys."""
+
+    key: str
+    index: int
+    agent: frozenset[str] = frozenset()
+    patient: frozenset[str] = frozenset()
+    receiver: frozenset[str] = frozenset()
+    nominal: bool = False
+
+
+@dataclass
+class Reading:
+    """A text as the sub-checks see it."""
+
+    tokens: list[Token]
+    tags: list[str]
+    predicates: list[Predicate] = field(default_factory=list)
+    denied: dict[str, int] = field(default_factory=dict)
+    """Key of what a negation bears on → how often."""
+
+    def content(self, start: int = 0, end: int | None = None) -> frozenset[str]:
+        """Keys of the content words between two positions."""
+        stop = len(self.tokens) if end is None else end
+        return frozenset(k for k in (self.key(index) for index in range(start, stop)) if k)
+
+    def key(self, index: int) -> str:
+        """Key of a content word; empty for any other token (numbers and units are the amounts' affair)."""
+        token = self.tokens[index]
+        if index and self.tokens[index - 1].kind == "number" and (token.low in units() or token.text in units()):
+            return ""
+        if token.kind != "word" or self._bounds_a_number(index) or self.tags[index] in ("DET", "PRON", "PREP", "AUX", "CONJ", "TO"):
+            return ""
+        return "" if base(token.low) in closed("light") or token.low in closed("light") else key(token.low)
+
+    def _bounds_a_number(self, index: int) -> bool:
+        """`more than 4`, `over half`, `exactly ten`, `ten or more`: said by the amount."""
+        low = self.tokens[index].low
+        if low in ("more", "fewer", "less", "greater", "lower", "higher", "smaller"):
+            after = [token.low for token in self.tokens[index + 1 : index + 2]]
+            return after == ["than"] and any(t.kind == "number" for t in self.tokens[index + 2 : index + 4]) or (index > 1 and self.tokens[index - 1].low == "or")  # fmt: skip
+        return low in ("exactly", "precisely")
+
+
+def read(tokens: list[Token]) -> Reading:
+    """Tags, predicates and denials of a token list."""
+    reading = Reading(tokens, _tags(tokens))
+    reading.predicates = [_predicate(reading, index) for index, tag in enumerate(reading.tags) if tag in ("V", "PART")]
+    reading.predicates += _nominals(reading)
+    reading.denied = _denied(reading)
+    return reading
+
+
+def _tags(tokens: list[Token]) -> list[str]:
+    tags: list[str] = []
+    for index, token in enumerate(tokens):
+        tags.append(_tag(tokens, tags, index))
+    for start, end in _stretches(tokens):
+        _second_look(tokens, tags, start, end)
+    return tags
+
+
+def _tag(tokens: list[Token], tags: list[str], index: int) -> str:
+    token = tokens[index]
+    word = token.low
+    if token.kind == "sign":
+        return "PREP" if word in PREPOSITION_SIGNS else word
+    if token.kind == "number":
+        return "TIME" if _time_word(tokens, index) else "NUM"
+    if token.kind == "mark":
+        return "POSS" if word == "'s" else "MARK"
+    if word == "that":
+        return "PRON" if _relative(tokens, tags, index) else "DET"
+    for name, tag in (("determiners", "DET"), ("pronouns", "PRON"), ("prepositions", "PREP"), ("auxiliaries", "AUX"), ("conjunctions", "CONJ"), ("adverbs", "ADV")):  # fmt: skip
+        if word in closed(name):
+            return tag
+    if word == "to":
+        return "TO" if _infinitive(tokens, index) else "PREP"
+    if _time_word(tokens, index):
+        return "TIME"
+    if word.endswith("ly") and word not in closed("not_ly") and len(word) > 4:
+        return "ADV"
+    if token.capital and not token.start:
+        return "N"
+    return _verb_or_noun(tokens, tags, index)
+
+
+def _infinitive(tokens: list[Token], index: int) -> bool:
+    """`to` before a verb: a known one, or an unknown word with an object after it."""
+    following = tokens[index + 1] if index + 1 < len(tokens) else None
+    if following is None or following.kind != "word":
+        return False
+    if is_verb(following.low) or following.low == "be":
+        return True
+    plain = following.low not in closed("determiners") | closed("pronouns") | closed("prepositions") and not following.capital
+    return plain and index + 2 < len(tokens) and (tokens[index + 2].low in closed("determiners") or tokens[index + 2].kind == "number")
+
+
+_TIMES = frozenset("morning afternoon evening night week weekend month year day spring summer autumn winter season hour minute second decade century time".split())  # fmt: skip
+_WEEK = frozenset("monday tuesday wednesday thursday friday saturday sunday".split())
+
+
+def _time_word(tokens: list[Token], index: int) -> bool:
+    """`this morning`, `last week`, `five days ago`, `two hours later`: adverbs, not objects."""
+    low = [token.low for token in tokens[index : index + 3]] + ["", ""]
+    if low[0] in ("this", "last", "next", "every", "that") and (low[1].removesuffix("s") in _TIMES or low[1] in _WEEK):
+        return True
+    if index and tokens[index - 1].low in ("this", "last", "next", "that") and (low[0] in _TIMES or low[0] in _WEEK):
+        return True
+    nearby = {token.low for token in tokens[index + 1 : index + 3]} & {"ago", "later", "earlier"}
+    return bool(nearby) and (tokens[index].kind == "number" or low[0].removesuffix("s") in _TIMES)
+
+
+def _relative(tokens: list[Token], tags: list[str], index: int) -> bool:
+    return index > 0 and tags[index - 1] in ("N", "PRON", "V", "MARK") and index + 1 < len(tokens)
+
+
+def _before(tags: list[str], index: int) -> str:
+    """The tag before, adverbs and denials skipped."""
+    for tag in reversed(tags[:index]):
+        if tag not in ("ADV", "NOT", "TIME"):
+            return tag
+    return ""
+
+
+def _verb_or_noun(tokens: list[Token], tags: list[str], index: int) -> str:
+    word = tokens[index].low
+    before = _before(tags, index)
+    after = tokens[index + 1] if index + 1 < len(tokens) else Token(".", ".", "mark")
+    last = next((tokens[k].low for k in range(index - 1, -1, -1) if tags[k] not in ("ADV", "NOT", "TIME")), "")
+    if word in irregular_forms() and irregular_forms()[word][0] != word or (word.endswith("ed") and len(word) > 4 and word not in ("hundred", "indeed", "speed", "breed")):  # fmt: skip
+        if before in ("DET", "POSS", "NUM", "ALL", "SOME", "MOST", "NO", "FEW") or (before == "PREP" and last != "by"):
+            return "N"
+        if word in _NOUNY and before not in ("N", "PRON", "AUX"):
+            return "N"
+        return "PART" if before == "AUX" and last in BE | {"have", "has", "had", "having"} and last in BE else "V"
+    if before in MODAL_SIGNS or before in ("TO", "PURPOSE") or (before == "AUX" and last in ("do", "does", "did", "would")) or before == "NOT":  # fmt: skip
+        return "V" if is_verb(word) or before in ("TO",) or not _nounish(after) else "N"
+    if before in MODAL_SIGNS | {"TO"}:
+        return "V"
+    if word.endswith("ing") and len(word) > 5:
+        if before in ("AUX", "AFTER", "BEFORE", "PREP", "BECAUSE", "ALTHOUGH", "PURPOSE", "NOT", ""):
+            return "V" if before != "PREP" or last != "the" else "N"
+        return "N"
+    if before == "PRON" and (is_verb(word) or uninflected(word)):
+        return "V"
+    if before == "AUX" and last in BE and _irregular_participle(word):
+        return "PART"
+    if before in ("N", "POSS_N") and uninflected(word) and word.endswith("s") and uninflected(word) not in words("noun_verbs"):
+        return "V"
+    if before in ("N",) and word in table("irregular_verbs") and word not in words("noun_verbs") and word not in _NOUNY:
+        return "V"
+    return "N"
+
+
+def _irregular_participle(word: str) -> bool:
+    return word in table("irregular_verbs") and table("irregular_verbs")[word][1] == word
+
+
+def _nounish(token: Token) -> bool:
+    return token.kind == "word" and token.low not in closed("determiners") and token.low not in closed("prepositions")
+
+
+def _stretches(tokens: list[Token]) -> list[tuple[int, int]]:
+    """Runs between marks and clause signs."""
+    edges = [-1, *(k for k, t in enumerate(tokens) if t.low in (".", "!", "?", ";", ",", ":") or t.low in CLAUSE_SIGNS), len(tokens)]  # fmt: skip
+    return [(first + 1, second) for first, second in zip(edges, edges[1:], strict=False) if second > first + 1]
+
+
+def _second_look(tokens: list[Token], tags: list[str], start: int, end: int) -> None:
+    """A stretch with a noun and no verb: the likeliest word is made its verb."""
+    if any(tags[k] in ("V", "PART", "AUX") for k in range(start, end)):
+        return
+    if tokens[start].kind == "word" and tags[start] == "N" and is_verb(tokens[start].low) and end > start + 1 and tags[start + 1] != "N":  # fmt: skip
+        tags[start] = "V"
+        return
+    best, best_rank = -1, 0
+    for k in range(start + 1, end):
+        if tags[k] != "N" or tokens[k].capital or tags[k - 1] not in ("N", "PRON", "ADV", "NOT", "ALL"):
+            continue
+        low = tokens[k].low
+        rank = 3 if uninflected(low) and low not in words("noun_verbs") else 0
+        rank = rank or (2 if is_verb(low) and (low in words("verbs") or tokens[k - 1].low.endswith("s")) else 0)
+        rank = rank or (1 if low.endswith("s") and (k + 1 == end or tags[k + 1] in ("DET", "NUM", "ADV", "PREP", "PRON", "POSS")) else 0)
+        if rank and k + 1 < end and tags[k + 1] in ("DET", "NUM", "PRON", "ALL", "SOME"):
+            rank += 1
+        if rank > best_rank:
+            best, best_rank = k, rank
+    if best >= 0:
+        tags[best] = "V"
+
+
+_NOUN_TAGS = ("N", "NUM", "POSS", "ADJ")
+_OPENERS = ("DET", "ALL", "SOME", "NO", "MOST", "FEW", "MANY", "NOTALL", "ATLEAST", "ATMOST")
+
+
+def _left_noun(reading: Reading, index: int) -> frozenset[str]:
+    """The noun phrase that is the subject of what stands at `index`: the nearest one to the left that no preposition governs."""
+    tags, tokens = reading.tags, reading.tokens
+    k = index - 1
+    while k >= 0 and (tags[k] in ("AUX", "ADV", "NOT", "TO", "TIME") or tags[k] in MODAL_SIGNS):
+        k -= 1
+    while k >= 0:
+        if tags[k] in _NOUN_TAGS or (tags[k] == "PRON" and tokens[k].low not in RELATIVES):
+            start = k
+            while start > 0 and tags[start - 1] in (*_NOUN_TAGS, *_OPENERS, "PRON", "CONJ") and tokens[start - 1].low not in RELATIVES:
+                start -= 1
+            governed = start > 0 and (tags[start - 1] == "PREP" or tags[start - 1] == "SAYS")
+            if not governed:
+                return reading.content(start, k + 1)
+            k = start - 2
+            continue
+        if tags[k] == "PRON" and tokens[k].low in RELATIVES:
+            return _antecedent(reading, k)
+        if tags[k] in ("V", "PART", "MARK") or tags[k] in CLAUSE_SIGNS or tags[k] == "CONJ":
+            return frozenset()
+        k -= 1
+    return frozenset()
+
+
+def _antecedent(reading: Reading, relative: int) -> frozenset[str]:
+    """The noun before `who`, `which`, `that`."""
+    k = relative - 1
+    while k >= 0 and reading.tokens[k].low == ",":
+        k -= 1
+    if k < 0 or reading.tags[k] not in (*_NOUN_TAGS, "PRON"):
+        return frozenset()
+    start = k
+    while start > 0 and reading.tags[start - 1] in _NOUN_TAGS:
+        start -= 1
+    if reading.tokens[k].low in ("one", "ones"):
+        return _complement(reading, relative)
+    return reading.content(start, k + 1)
+
+
+def _complement(reading: Reading, start: int) -> frozenset[str]:
+    """What stands after the last `is` or `was` of the sentence: `the one who … was the nurse`, `what … was the wound`."""
+    end = next((k for k in range(start, len(reading.tokens)) if reading.tokens[k].low in (".", "!", "?", ";")), len(reading.tokens))
+    last = max((k for k in range(start, end) if reading.tokens[k].low in BE), default=-1)
+    return _right_noun(reading, last + 1)[0] if last >= 0 else frozenset()
+
+
+def _right_noun(reading: Reading, index: int) -> tuple[frozenset[str], int]:
+    """The noun phrase that begins at `index`, and where it ends."""
+    tags = reading.tags
+    k = index
+    while k < len(tags) and (tags[k] == "ADV" or reading.tokens[k].low in ("out", "up", "down", "off", "away", "back")):
+        k += 1
+    start, seen = k, False
+    while k < len(tags):
+        if tags[k] in _OPENERS and not seen:
+            k += 1
+        elif tags[k] in _NOUN_TAGS or (tags[k] == "PRON" and not seen and reading.tokens[k].low not in RELATIVES):
+            seen = True
+            k += 1
+        else:
+            break
+    return (reading.content(start, k), k) if seen else (frozenset(), index)
+
+
+def _after(reading: Reading, index: int, word: str, limit: int = 14) -> frozenset[str]:
+    """The noun phrase after the next `by` (or `to`, `of`, `for`), before the next verb or clause."""
+    for k in range(index + 1, min(index + 1 + limit, len(reading.tokens))):
+        if reading.tokens[k].low == word and reading.tags[k] in ("PREP", "TO"):
+            return _right_noun(reading, k + 1)[0]
+        if reading.tags[k] in ("V", "PART") or reading.tags[k] in CLAUSE_SIGNS or reading.tokens[k].low in (".", ";"):
+            break
+    return frozenset()
+
+
+def _passive(reading: Reading, index: int) -> bool:
+    if reading.tags[index] == "PART":
+        return True
+    k = index - 1
+    while k >= 0 and reading.tags[k] in ("ADV", "NOT"):
+        k -= 1
+    return k >= 0 and reading.tokens[k].low in BE and not reading.tokens[index].low.endswith("ing")
+
+
+def _predicate(reading: Reading, index: int) -> Predicate:
+    tags, tokens = reading.tags, reading.tokens
+    subject = _subject(reading, index)
+    after, end = _right_noun(reading, index + 1)
+    second, _ = _right_noun(reading, end) if after and end < len(tags) and tags[end] in _OPENERS else (frozenset(), end)
+    name = reading.key(index) or key(tokens[index].low)
+    to = _after(reading, index, "to")
+    if _passive(reading, index):
+        by = _after(reading, index, "by")
+        if after:
+            return Predicate(name, index, by, after, subject)
+        return Predicate(name, index, by, subject, to)
+    if not after:
+        after = _fronted_object(reading, index)
+    elif second:
+        return Predicate(name, index, subject, second, after)
+    return Predicate(name, index, subject, after, to)
+
+
+def _subject(reading: Reading, index: int) -> frozenset[str]:
+    tags = reading.tags
+    k = index - 1
+    while k >= 0 and (tags[k] in ("ADV", "NOT", "AUX", "TIME") or tags[k] in MODAL_SIGNS):
+        k -= 1
+    infinitive = k >= 0 and tags[k] in ("TO", "PURPOSE")
+    found = frozenset() if infinitive else _left_noun(reading, index)
+    if found:
+        return found
+    if infinitive:
+        for j in range(k - 1, max(-1, k - 8), -1):
+            if reading.tokens[j].low == "for" or (tags[j] in MODAL_SIGNS and reading.content(j + 1, k)):
+                return reading.content(j + 1, k)
+            if tags[j] in ("V", "PART"):
+                break
+    if k >= 0 and (tags[k] in ("CONJ", "TO", "BUT", "PURPOSE", "THEN", "MARK")):
+        for j in range(k - 1, -1, -1):
+            if tags[j] in ("V", "PART") and reading.tokens[j].low not in (".",):
+                return _patient_or_agent(reading, j)
+            if reading.tokens[j].low in (".", ";"):
+                break
+    return frozenset()
+
+
+def _patient_or_agent(reading: Reading, index: int) -> frozenset[str]:
+    return _left_noun(reading, index)
+
+
+def _fronted_object(reading: Reading, index: int) -> frozenset[str]:
+    """`the wound that the nurse examined`, `what the nurse examined was the wound`."""
+    tags, tokens = reading.tags, reading.tokens
+    k = index - 1
+    while k >= 0 and tags[k] not in ("V", "PART", "MARK") and tags[k] not in CLAUSE_SIGNS:
+        if tags[k] in ("PRON", "DET") and tokens[k].low in RELATIVES:
+            if k == index - 1 or all(tags[j] in ("AUX", "ADV", "NOT") or tags[j] in MODAL_SIGNS for j in range(k + 1, index)):
+                return frozenset()
+            return _complement(reading, index) if tokens[k].low == "what" else _antecedent(reading, k)
+        k -= 1
+    return frozenset()
+
+
+def _nominals(reading: Reading) -> list[Predicate]:
+    """`the committee's approval of the plan`, `the approval of the plan by the committee`."""
+    found = []
+    tags, tokens = reading.tags, reading.tokens
+    for k, token in enumerate(tokens):
+        if tags[k] != "N" or k + 2 >= len(tokens) or tokens[k + 1].low != "of":
+            continue
+        of, end = _right_noun(reading, k + 2)
+        owner = frozenset()
+        if k >= 1 and tags[k - 1] == "POSS":
+            owner = frozenset(list(reading.content(max(0, k - 3), k - 1)))
+        by = frozenset()
+        if end < len(tokens) and tokens[end].low == "by":
+            by = _right_noun(reading, end + 1)[0]
+        if not owner:
+            owner = _carrier(reading, k)
+        if of and (owner or by) and token.low not in ("number", "end"):
+            found.append(Predicate(key(token.low), k, owner or by, of, nominal=True))
+    return found
+
+
+def _carrier(reading: Reading, index: int) -> frozenset[str]:
+    """The subject of `carried out the inspection of …`."""
+    for k in range(index - 1, max(-1, index - 5), -1):
+        if reading.tags[k] == "V" and base(reading.tokens[k].low) in ("carry", "perform", "conduct", "do", "make"):
+            return _left_noun(reading, k)
+    return frozenset()
+
+
+def _denied(reading: Reading) -> dict[str, int]:
+    """How often each key is denied; a denial bears on the verb (or the adjective after a copula) that follows it."""
+    found: dict[str, int] = {}
+    for k, tag in enumerate(reading.tags):
+        if tag not in ("NOT", "NO", "NOTALL"):
+            continue
+        target = _denied_by(reading, k)
+        if target:
+            found[target] = found.get(target, 0) + 1
+    for k in _exceptions(reading):
+        found[k] = found.get(k, 0) + 1
+    return found
+
+
+def _exceptions(reading: Reading) -> list[str]:
+    """`unless` denies the first verb of its clause; `only if` that of both clauses."""
+    found = []
+    for k, tag in enumerate(reading.tags):
+        if tag in ("UNLESS", "ONLYIF"):
+            found.append(_denied_by(reading, k))
+        if tag == "ONLYIF":
+            start = max((j for j in range(k) if reading.tokens[j].low in (".", ";")), default=-1)
+            found.append(_denied_by(reading, start) if start + 1 < k else "")
+    return [target for target in found if target]
+
+
+def _denied_by(reading: Reading, index: int) -> str:
+    tags, tokens = reading.tags, reading.tokens
+    noun, copula = "", tokens[index - 1].low in BE if index > 0 else False
+    k = index + 1
+    while k < len(tokens):
+        tag = tags[k]
+        if tag in ("V", "PART"):
+            light = base(tokens[k].low)
+            if light in ("have", "do", "make", "get") or (light == "carry" and tokens[k + 1 : k + 2] and tokens[k + 1].low == "out"):
+                copula = True
+            else:
+                return key(tokens[k].low)
+        elif tokens[k].low in BE:
+            copula = True
+        elif tag == "MARK" and tokens[k].low in (".", ";", "!", "?", ","):
+            break
+        elif tag in CLAUSE_SIGNS and (noun or copula):
+            break
+        elif tag in ("N", "ADV") and reading.key(k):
+            noun = key(tokens[k].low)
+            if copula and (k + 1 >= len(tags) or tags[k + 1] not in ("N", "PREP", "POSS")) and not _verb_follows(reading, k):
+                return noun
+        k += 1
+    return noun
+
+
+def _verb_follows(reading: Reading, index: int) -> bool:
+    """A verb of the same clause comes: what stands here is its subject."""
+    for k in range(index + 1, min(index + 6, len(reading.tags))):
+        if reading.tags[k] in ("V", "PART", "AUX"):
+            return True
+        if reading.tags[k] == "MARK" or reading.tags[k] in CLAUSE_SIGNS:
+            return False
+    return False

@@ -1,0 +1,343 @@
+"""From a text to tokens with keys: two words with one key mean one thing (`approval`, `approved`; `purchase`, `buy`).
+
+Needs nothing but english.yaml and reading.yaml; what those do not list falls to suffix rules.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any
+
+from domains.rewording.english import irregular_forms, number_values, singular, table, words
+
+MAX_TEXT = 8000
+_TOKEN = re.compile(r"\d+(?:,\d{3}(?!\d))*(?:\.\d+)?|km/h|[^\W\d_]+(?:['’-][^\W\d_]+)*['’]?|[%$€£₹°]|[.!?;:,()]|\S")
+_HIDDEN = re.compile("[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]")  # fmt: skip
+STOPS = (".", "!", "?")
+_SUFFIXES = (
+    "izations", "isations", "ization", "isation", "ations", "itions", "ation", "ition", "ments", "ances", "ences", "ically", "ment", "ance", "ence", "ions",
+    "ities", "ness", "able", "ible", "ates", "ated", "ating", "ised", "ized", "ises", "izes", "ion", "ity", "ate", "ise", "ize", "ing", "ers", "ors", "als",
+    "ial", "ous", "ful", "ive", "ies", "ied", "ed", "es", "er", "or", "al", "ly", "ic", "e", "y", "s",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Token:
+    """One word, number, mark or sign."""
+
+    text: str
+    low: str
+    kind: str
+    """`word`, `number`, `mark` or `sign` (a phrase that stands for one relation or operator; `low` is its name)."""
+    value: float = 0.0
+    start: bool = False
+    """First word of a sentence."""
+
+    @property
+    def capital(self) -> bool:
+        """Written with a capital."""
+        return self.kind == "word" and self.text[:1].isupper()
+
+
+@lru_cache
+def reading() -> dict[str, Any]:
+    """reading.yaml."""
+    import yaml
+
+    loaded: dict[str, Any] = yaml.safe_load((files("domains.rewording") / "reading.yaml").read_text(encoding="utf-8"))
+    return loaded
+
+
+@lru_cache
+def closed(name: str) -> frozenset[str]:
+    """A list of reading.yaml."""
+    return frozenset(reading()[name].split())
+
+
+@lru_cache
+def _phrases() -> dict[str, list[tuple[tuple[str, ...], tuple[str, ...]]]]:
+    """First word → (phrase, signs), longest first."""
+    found: dict[str, list[tuple[tuple[str, ...], tuple[str, ...]]]] = {}
+    for signs, phrases in reading()["signs"].items():
+        for phrase in phrases:
+            parts = tuple(phrase.split())
+            found.setdefault(parts[0], []).append((parts, tuple(signs.split()) if signs != "_" else ()))
+    return {first: sorted(rows, key=lambda row: -len(row[0])) for first, rows in found.items()}
+
+
+def clean(text: str) -> str:
+    """Canonical characters; hidden and directional ones are taken out, so what is read is what is seen."""
+    text = unicodedata.normalize("NFKC", text).translate({0x2018: "'", 0x2019: "'", 0x2010: "-", 0x2011: "-", 0x2013: "-", 0x2014: ","})
+    return " ".join(_HIDDEN.sub("", text).split())
+
+
+def plain_tokens(text: str) -> list[Token]:
+    """Tokens of a cleaned text, with contractions undone and numbers read."""
+    return _numbers(_split(text))
+
+
+def tokens(text: str) -> list[Token]:
+    """Tokens of a cleaned text, with contractions undone, numbers read and phrases replaced by signs."""
+    return _signs(plain_tokens(text))
+
+
+def _split(text: str) -> list[Token]:
+    found: list[Token] = []
+    start = True
+    for raw in _TOKEN.findall(text):
+        if raw[0].isdigit():
+            found.append(Token(raw, raw, "number", _float(raw)))
+        elif raw[0].isalpha():
+            found += _undo(raw, start)
+        else:
+            found.append(Token(raw, raw, "mark"))
+        start = raw in STOPS or (start and not raw[0].isalnum())
+    return found
+
+
+def _float(raw: str) -> float:
+    digits = raw.replace(",", "").rstrip(".")
+    return float(digits) if digits.isascii() and len(digits) <= 15 else float("inf")
+
+
+def _undo(raw: str, start: bool) -> list[Token]:
+    low = raw.lower().replace("’", "'")
+    expanded = reading()["contractions"].get(low)
+    if expanded:
+        return [Token(part, part, "word", start=start and not index) for index, part in enumerate(expanded.split())]
+    for ending, word in reading()["endings"].items():
+        if low.endswith(ending) and len(low) > len(ending):
+            stem = raw[: -len(ending)]
+            return [Token(stem, stem.lower(), "word", start=start), Token(word, word, "word")]
+    if low.endswith(("'s", "s'")):
+        stem = raw[:-2] if low.endswith("'s") else raw[:-1]
+        return [Token(stem, stem.lower(), "word", start=start), Token("'s", "'s", "mark")]
+    raw = raw.rstrip("'")
+    return [Token(raw, raw.lower(), "word", start=start)]
+
+
+def _numbers(found: list[Token]) -> list[Token]:
+    """Numbers in words become number tokens: `two thousand five hundred`, `forty-two`, `a dozen`, `half`."""
+    result: list[Token] = []
+    index = 0
+    while index < len(found):
+        total, end = _spelled(found, index)
+        if end > index:
+            result.append(Token(" ".join(t.text for t in found[index:end]), "", "number", total, found[index].start))
+            index = end
+        else:
+            result.append(found[index])
+            index += 1
+    return result
+
+
+def _spelled(found: list[Token], index: int) -> tuple[float, int]:
+    """The value of the number words from `index` and where they end (`index` itself: no number)."""
+    first = found[index]
+    simple = {"half": 0.5, "dozen": 12.0, "quarter": 0.25, "third": 1 / 3}
+    if first.low in ("a", "one") and index + 1 < len(found) and found[index + 1].low in ("dozen", "quarter", "third", "half"):  # fmt: skip
+        return simple[found[index + 1].low], index + 2
+    if first.low == "half" and index and found[index - 1].low in ("over", "than"):
+        return 0.0, index  # `more than half of` is a quantifier
+    if first.low in ("half", "dozen") and first.kind == "word":
+        return simple[first.low], index + 1
+    values = number_values()
+    total, current, end = 0.0, 0.0, index
+    if first.kind == "number" and index + 1 < len(found) and found[index + 1].low in ("thousand", "million", "billion", "hundred"):  # fmt: skip
+        current, end = first.value, index + 1
+    elif first.kind != "word":
+        return 0.0, index
+    while end < len(found):
+        parts = found[end].low.split("-")
+        if found[end].kind == "word" and all(part in values for part in parts):
+            for part in parts:
+                value = values[part]
+                if value == 100:
+                    current = max(current, 1) * 100
+                elif value >= 1000:
+                    total, current = total + max(current, 1) * value, 0.0
+                else:
+                    current += value
+            end += 1
+        elif found[end].low == "and" and end > index and _more(found, end, values):
+            end += 1
+        else:
+            break
+    if end == index or (end == index + 1 and first.low == "one"):
+        return 0.0, index
+    return total + current, end
+
+
+def _more(found: list[Token], end: int, values: dict[str, int]) -> bool:
+    """`hundred and five`: the number goes on after the `and`."""
+    hundreds = found[end - 1].low in ("hundred", "thousand", "million")
+    return hundreds and end + 1 < len(found) and all(part in values for part in found[end + 1].low.split("-"))
+
+
+def _signs(found: list[Token]) -> list[Token]:
+    result: list[Token] = []
+    index = 0
+    while index < len(found):
+        length, signs = _phrase_at(found, index)
+        if length and not _spared(found, index, length, signs):
+            start = any(token.start for token in found[index : index + length])
+            result += [Token(found[index].text, sign, "sign", start=start) for sign in signs]
+            index += length
+        else:
+            result.append(found[index])
+            index += 1
+    return result
+
+
+def _phrase_at(found: list[Token], index: int) -> tuple[int, tuple[str, ...]]:
+    for parts, signs in _phrases().get(found[index].low, ()):
+        if all(index + k < len(found) and found[index + k].low == part for k, part in enumerate(parts)):
+            return len(parts), signs
+    return 0, ()
+
+
+def _spared(found: list[Token], index: int, length: int, signs: tuple[str, ...]) -> bool:
+    """A word that only looks like a sign here: the month of May, `next week`, `provided the key`, `not as` without a second `as`."""
+    following = found[index + length] if index + length < len(found) else None
+    token = found[index]
+    if token.low == "may" and token.text == "May" and (not token.start or (following is not None and following.kind == "number")):
+        return True
+    if signs == ("LESS", "AS"):
+        return not any(other.low == "as" for other in found[index + length : index + length + 6])
+    if token.low == "most" and length == 1:
+        plural = following is not None and (following.low.endswith("s") or following.low in ("people", "children", "women", "men"))
+        return not plural or (index > 0 and found[index - 1].low == "the")
+    if token.low in ("next", "following", "first", "earlier", "provided", "required", "cause", "essential"):
+        before = found[index - 1].low if index else ""
+        if token.low == "provided":
+            return before not in ("", ",") or following is None or following.low in ("by",)
+        if token.low in ("next", "first", "following"):
+            return not token.start and before not in (",", ";", "and", "only") and length == 1
+        if token.low == "cause" and length == 1:
+            return before in ("the", "a", "this")
+    return False
+
+
+@lru_cache(maxsize=50_000)
+def base(word: str) -> str:
+    """The dictionary form as far as tables and endings tell: went → go, children → child, stopped → stop, approval → approve."""
+    for source in (table("irregular_nouns"), table("irregular_comparatives"), table("nominalisations")):
+        if word in source:
+            return source[word][0]
+    if word in irregular_forms() and word not in ("wound", "ground", "found", "left", "rose", "saw", "felt", "lay", "bore", "thought", "ring"):
+        return irregular_forms()[word][0]
+    if word in ("found", "left", "saw", "felt", "thought"):
+        return irregular_forms()[word][0]
+    if verb := uninflected(word):
+        return verb
+    one = singular(word)
+    return base(one) if one != word else word
+
+
+def uninflected(word: str) -> str:
+    """The known verb of which this is the -s, -ed or -ing form; empty where there is none."""
+    for ending in ("ed", "ing", "es", "s"):
+        if word.endswith(ending) and len(word) > len(ending) + 2:
+            rest = word[: -len(ending)]
+            undoubled = rest[:-1] if rest[-1] == rest[-2] else ""
+            for candidate in (rest, rest + "e", undoubled, rest[:-1] + "y" if rest.endswith("i") else ""):
+                if candidate and is_verb(candidate):
+                    return candidate
+    return ""
+
+
+@lru_cache
+def _canonical() -> dict[str, str]:
+    """Stem → the stem that stands for its synonyms."""
+    found: dict[str, str] = {}
+    for first, others in table("synonyms").items():
+        for other in (first, *others):
+            found.setdefault(stem(base(other)), stem(base(first)))
+    return found
+
+
+@lru_cache(maxsize=50_000)
+def stem(word: str) -> str:
+    """What is left after the endings; at least four letters of it."""
+    for _ in range(3):
+        for suffix in _SUFFIXES:
+            rest = word[: -len(suffix)]
+            if word.endswith(suffix) and len(rest) >= 4 - (suffix in ("e", "s", "ed", "ing", "es")):
+                word = rest
+                break
+        else:
+            break
+        if len(word) >= 4 and word[-1] == word[-2] and word[-1] not in "aeiouls":
+            word = word[:-1]
+    return word[:-1] + "i" if word.endswith("y") else word
+
+
+@lru_cache(maxsize=50_000)
+def key(word: str) -> str:
+    """One key for all forms and known synonyms of a word."""
+    found = stem(base(word))
+    return _canonical().get(found, found)
+
+
+@lru_cache
+def antonyms() -> dict[str, tuple[str, int]]:
+    """Key → (key of the pair's first word, 1 where it is the second): `closed` is `open` denied."""
+    found: dict[str, tuple[str, int]] = {}
+    for first, others in table("opposites").items():
+        for other in others:
+            found.setdefault(key(first), (key(first), 0))
+            found.setdefault(key(other), (key(first), 1))
+    return found
+
+
+@lru_cache
+def scales() -> dict[str, frozenset[str]]:
+    """Key of a gradable adjective → keys of its opposites."""
+    found: dict[str, set[str]] = {}
+    rows = [row.split() for row in _rows("scales", ",")]
+    for first, second in rows:
+        found.setdefault(key(first), set()).add(key(second))
+        found.setdefault(key(second), set()).add(key(first))
+    return {name: frozenset(others) for name, others in found.items()}
+
+
+@lru_cache
+def units() -> dict[str, tuple[str, float]]:
+    """Written unit → (base unit, factor)."""
+    found: dict[str, tuple[str, float]] = {}
+    for row in _rows("units", ";"):
+        head, written = row.split(":")
+        _, name, factor = head.split()
+        found.update({one: (name, float(factor)) for one in written.split()})
+    return found
+
+
+@lru_cache
+def scale_names() -> dict[str, str]:
+    """Key → one key for all adjectives that hang together over opposites."""
+    found: dict[str, str] = {}
+    for name in sorted(scales()):
+        group, todo = {name}, [name]
+        while todo:
+            fresh = scales().get(todo.pop(), frozenset()) - group
+            group |= fresh
+            todo += sorted(fresh)
+        found[name] = min(group)
+    return found
+
+
+def _rows(name: str, mark: str) -> list[str]:
+    """The rows of a table of english.yaml whose first words are not unique."""
+    import yaml
+
+    text: str = yaml.safe_load((files("domains.rewording") / "english.yaml").read_text(encoding="utf-8"))[name]
+    return [row.strip() for row in text.replace("\n", " ").split(mark) if row.strip()]
+
+
+def is_verb(word: str) -> bool:
+    """The base form of a verb that english.yaml knows."""
+    return word in words("verbs") or word in words("noun_verbs") or word in table("irregular_verbs")
