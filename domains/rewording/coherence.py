@@ -16,9 +16,22 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from domains.rewording.english import irregular_forms
 from domains.rewording.relations import Amount, Relation, amounts, comparisons, names, relations
 from domains.rewording.structure import Predicate, Reading, read
-from domains.rewording.words import MAX_TEXT, Token, antonyms, clean, key, plain_tokens, scale_names, scales, tokens
+from domains.rewording.words import (
+    MAX_TEXT,
+    Token,
+    antonyms,
+    clean,
+    key,
+    plain_tokens,
+    scale_names,
+    scales,
+    tokens,
+    uncompared,
+    unprefixed,
+)
 
 RECALL, PRECISION = 0.6, 0.65
 """Least share of the source's content words that the text has, and of the text's that the source has, for a rewording to pass."""
@@ -82,7 +95,8 @@ def logic_coherence(source: str, text: str, *, embed: Embed | None = None, nli: 
     `embed` gives unit vectors of texts (truemark.sentences), `nli` the probability that a premise entails a hypothesis (truemark.nli).
     """
     first, second = clean(source[:MAX_TEXT]), clean(text[:MAX_TEXT])
-    a, b = read(tokens(first)), read(tokens(second))
+    one, other = tokens(first), tokens(second)
+    a, b = read(unprefixed(one, other)), read(unprefixed(other, one))
     findings = {name: check(a, b) for name, check in CHECKS.items()}
     recall, precision, missing, added = _shares(a, b)
     logic = 1.0
@@ -131,10 +145,10 @@ def _parity(text: Reading) -> dict[str, set[int]]:
     found: dict[str, set[int]] = {}
     denied = {name: times % 2 for name, times in text.denied.items()}
     for index in range(len(text.tokens)):
-        name = text.key(index)
-        if not name or name.startswith("#"):
-            continue
-        word = key(text.tokens[index].low)
+        low = text.tokens[index].low
+        if not text.key(index) or uncompared(low) or (index and text.tokens[index - 1].low in ("more", "less")):
+            continue  # a comparative says nothing of its pair: what is wetter need not be wet
+        word = key(low)
         pair, sign = antonyms().get(word, (word, 0))
         found.setdefault(pair, set()).add((denied.get(word, 0) + sign) % 2)
     return found
@@ -158,7 +172,11 @@ def _loose_denials(text: Reading, other: dict[str, set[int]]) -> int:
 
 
 def _quantifiers(text: Reading) -> set[str]:
-    found = {tag for tag in text.tags if tag in ("ALL", "MOST", "FEW", "SOME", "MANY", "NOTALL", "NO", "OFTEN", "RARELY", "SOMETIMES")}
+    found = {
+        tag
+        for tag in text.tags
+        if tag in ("ALL", "MOST", "FEW", "SOME", "MANY", "NOTALL", "NO", "OFTEN", "RARELY", "SOMETIMES")
+    }
     odd = any(times % 2 for times in text.denied.values())
     if "SOME" in found and odd and "NO" not in found:
         found = (found - {"SOME"}) | {"NOTALL"}
@@ -167,10 +185,16 @@ def _quantifiers(text: Reading) -> set[str]:
     return found - {"NO", "SOME", "MANY"} if len(found) > 1 else found
 
 
+def _only(text: Reading) -> bool:
+    return any(token.low in ("only", "solely", "exclusively") for token in text.tokens)
+
+
 def _quantifier(a: Reading, b: Reading) -> Finding:
     """All, most, few, none, often, rarely; at least, at most (with the numbers)."""
     left, right = _quantifiers(a), _quantifiers(b)
     if left == right:
+        if _only(a) != _only(b):
+            return _absent("'only' in one text alone", WEAK)
         return _agree() if left else _absent()
     words = f"{', '.join(sorted(left)) or 'nothing'} became {', '.join(sorted(right)) or 'nothing'}".lower()
     if not left or not right:
@@ -188,9 +212,12 @@ def _number(a: Reading, b: Reading) -> Finding:
         return _absent()
     rest = list(right)
     for amount in left:
-        match = next((other for other in rest if _same_amount(amount, other)), None)
+        same = [other for other in rest if _same_amount(amount, other)]
+        match = next((other for other in same if other.of == amount.of), same[0] if same else None)
         if match is None:
             return _differ(f"{amount.text}: no such amount in the text")
+        if amount.of != match.of and amount.of in {o.of for o in right} and match.of in {o.of for o in left}:
+            return _differ(f"{amount.text}: became that many {match.of}")
         if not _same_bound(amount.bound, match.bound):
             return _differ(f"{amount.text}: bound '{amount.bound}' became '{match.bound}'")
         rest.remove(match)
@@ -204,7 +231,7 @@ def _same_amount(a: Amount, b: Amount) -> bool:
         return a.value == b.value == float("inf") and a.text == b.text
     if a.unit and b.unit:
         return a.unit == b.unit
-    return not (a.of and b.of) or a.of == b.of or bool(a.unit) != bool(b.unit)
+    return True
 
 
 def _same_bound(a: str, b: str) -> bool:
@@ -219,7 +246,10 @@ def _entity(a: Reading, b: Reading) -> Finding:
     new = sorted(name for name in sure_b - maybe_a if not _mentioned(name, a))
     if lost or new:
         both = "lost " + ", ".join(lost) if lost else ""
-        return _differ("; ".join(part for part in (both, "new " + ", ".join(new) if new else "") if part), DIFFER if lost and new else 0.5)
+        return _differ(
+            "; ".join(part for part in (both, "new " + ", ".join(new) if new else "") if part),
+            DIFFER if lost and new else 0.5,
+        )
     for name in sorted(sure_a & sure_b):
         ways = {_way(a, name), _way(b, name)}
         if ways == {"from", "to"}:
@@ -267,7 +297,9 @@ def _compare_relations(left: list[Relation], right: list[Relation], what: str) -
             continue
         best = max(_straight(relation, other) for other in others)
         if best < 0:
-            return _differ(f"{what} turned round: {' '.join(sorted(relation.first))} → {' '.join(sorted(relation.second))}")
+            return _differ(
+                f"{what} turned round: {' '.join(sorted(relation.first))} → {' '.join(sorted(relation.second))}"
+            )
     if not left or not right:
         return _absent(f"{what} in one text only", WEAK)
     return _agree(what)
@@ -285,7 +317,18 @@ def _cause(a: Reading, b: Reading) -> Finding:
         other = _kind(b if left else a, "contrast", "condition", "time")
         if (left or right) and other:
             return _differ(f"a reason in one text is {other[0].kind} in the other")
+        if any(
+            _undone(relation, predicate) for relation in left + right for predicate in (b if left else a).predicates
+        ):
+            return _differ("cause and effect turned round")
     return finding
+
+
+def _undone(relation: Relation, predicate: Predicate) -> bool:
+    """The effect in one text acts on the cause in the other."""
+    crossed = _overlap(predicate.agent, relation.second) + _overlap(predicate.patient, relation.first)
+    straight = _overlap(predicate.agent, relation.first) + _overlap(predicate.patient, relation.second)
+    return bool(predicate.agent and predicate.patient) and crossed > straight + 0.5
 
 
 def _condition(a: Reading, b: Reading) -> Finding:
@@ -336,11 +379,13 @@ def _modals(text: Reading) -> set[tuple[str, int]]:
         if tag not in ("MUST", "MAY", "SHOULD", "CAN", "MIGHT", "WILL", "LIKELY", "CERTAIN"):
             continue
         around = text.tags[max(0, index - 1) : index] + text.tags[index + 1 : index + 2]
-        denied = "NOT" in around or (index > 1 and text.tags[index - 1] in ("ADV", "AUX") and text.tags[index - 2] == "NOT")
+        denied = "NOT" in around or (
+            index > 1 and text.tags[index - 1] in ("ADV", "AUX") and text.tags[index - 2] == "NOT"
+        )
         name = tag
         if tag == "MUST" and denied and text.tags[index + 1 : index + 2] == ["NOT"]:
             name = "MAY"
-        found.add((name, int(denied)))
+        found.add((name, int(denied != ("ONLYIF" in text.tags))))
     return found
 
 
@@ -356,10 +401,25 @@ def _modality(a: Reading, b: Reading) -> Finding:
         return _absent()
     if not lost and not new:
         return _agree(", ".join(name.lower() for name, _ in sorted(left)))
+    if {name for name, _ in lost + new} == {"WILL"} and _is_past(b if lost else a):
+        return _differ("what is past in one text is to come in the other")
     evidence = f"{_said(lost) or 'plain'} became {_said(new) or 'plain'}"
     if not (lost and new) and {name for name, _ in lost + new} <= {"WILL", "CAN", "CERTAIN"}:
         return _absent(evidence, WEAK)
     return _differ(evidence, DIFFER if lost and new else 0.5)
+
+
+def _is_past(text: Reading) -> bool:
+    """Every finite verb stands in the past or perfect."""
+    finite = [token.low for token, tag in zip(text.tokens, text.tags, strict=True) if tag == "AUX" or tag == "V"]
+    past = [
+        low
+        for low in finite
+        if low in ("was", "were", "had", "did", "has", "have")
+        or low.endswith("ed")
+        or irregular_forms().get(low, ("", ""))[1] in ("past", "both")
+    ]
+    return bool(finite) and past[:1] == finite[:1]
 
 
 def _near(a: tuple[str, int], b: tuple[str, int]) -> bool:
@@ -419,7 +479,11 @@ def _claims(a: Reading, b: Reading) -> Finding:
         known = _one_scale(other.content())
         for predicate in text.predicates:
             parts = _one_scale(predicate.agent | predicate.patient | frozenset((predicate.key,)))
-            if len(parts) > 1 and text.key(predicate.index) and not any(part in known or any(_alike(part, k) for k in known) for part in parts):
+            if (
+                len(parts) > 1
+                and text.key(predicate.index)
+                and not any(part in known or any(_alike(part, k) for k in known) for part in parts)
+            ):
                 return _differ(f"{what}: {' '.join(sorted(parts))}", 0.5)
     return _absent()
 

@@ -26,7 +26,9 @@ def load(source: str, split: str) -> Iterator[Example]:
         question = _text(row["question"])
         for turn, answer in enumerate(_responses(row["responses"])):
             if question and len(question) <= MAX_TEXT and len(answer["response"]) <= MAX_TEXT:
-                yield _example(f"natural-reasoning-{split}-{number:07d}-{turn}", question, answer, _text(row["reference_answer"]))
+                yield _example(
+                    f"natural-reasoning-{split}-{number:07d}-{turn}", question, answer, _text(row["reference_answer"])
+                )
 
 
 def _text(value: Any) -> str:
@@ -42,7 +44,9 @@ def _responses(value: Any) -> list[dict[str, str]]:
         else:
             value = [{"response_model": model, "response": text} for model, text in zip(*columns, strict=False)]  # type: ignore[arg-type]
     found = [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
-    rows = [{"response_model": _text(item.get("response_model")), "response": _text(item.get("response"))} for item in found]
+    rows = [
+        {"response_model": _text(item.get("response_model")), "response": _text(item.get("response"))} for item in found
+    ]
     return [row for row in rows if row["response"]]
 
 

@@ -59,7 +59,11 @@ def hard_positives(example: Example, rng: Random, count: int = 2) -> list[str]:
     rng.shuffle(forms)
     texts: list[str] = []
     for form in forms:
-        text = _try(content, form, Style(digits=rng.random() < 0.5, passive=content.operation not in ("passive", "nominalisation", "cleft")))
+        text = _try(
+            content,
+            form,
+            Style(digits=rng.random() < 0.5, passive=content.operation not in ("passive", "nominalisation", "cleft")),
+        )
         if text and _plain(text) not in {_plain(other) for other in (*texts, meta["source"], example["reference"])}:
             texts.append(text)
     return texts[:count]
@@ -169,13 +173,20 @@ def _entity(content: Content, rng: Random) -> Iterator[Content]:
     for name, clause in content.clauses.items():
         for key in ("subject", "object"):
             phrase = getattr(clause, key)
-            if isinstance(phrase, Noun) and phrase.person and phrase.text in people and content.operation not in ("relative", "purpose"):
+            if (
+                isinstance(phrase, Noun)
+                and phrase.person
+                and phrase.text in people
+                and content.operation not in ("relative", "purpose")
+            ):
                 yield content.with_clause(name, **{key: replace(phrase, text=rng.choice(others))})
     words = content.words
     if words.get("who") in data["names"]:
         who = rng.choice([name for name in data["names"] if name != words["who"]])
         clauses = {
-            name: replace(clause, subject=replace(clause.subject, text=who)) if clause.subject.text == words["who"] else clause
+            name: replace(clause, subject=replace(clause.subject, text=who))
+            if clause.subject.text == words["who"]
+            else clause
             for name, clause in content.clauses.items()
         }
         yield replace(content, words={**words, "who": who}, clauses=clauses)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from domains.rewording.english import table
 from domains.rewording.structure import BE, Reading
-from domains.rewording.words import STOPS, base, closed, reading, key, scales, units
+from domains.rewording.words import STOPS, base, closed, reading, key, scales, uncompared, units
 
 FIRST_IS_AFTER = frozenset(("BECAUSE", "IF", "ONLYIF", "UNLESS", "WHEN", "AFTER"))
 """Signs after which the first part (cause, condition, earlier) stands; the part before them, or the main clause, is the second."""
@@ -33,6 +33,13 @@ class Relation:
 
 def relations(text: Reading) -> list[Relation]:
     """All relations that signs express, plus `since` and `so` where they are used so, and bare `to do` as purpose."""
+    if "relations" not in text.memo:
+        text.memo["relations"] = _relations(text)
+    found: list[Relation] = text.memo["relations"]
+    return found
+
+
+def _relations(text: Reading) -> list[Relation]:
     found = []
     for index, token in enumerate(text.tokens):
         sign = token.low if token.kind == "sign" else _loose_sign(text, index)
@@ -48,7 +55,11 @@ def _loose_sign(text: Reading, index: int) -> str:
     low = text.tokens[index].low
     before = text.tokens[index - 1].low if index else ""
     opens = index == 0 or before in (*STOPS, ";", ",")
-    if low == "since" and (index == 0 or before in (*STOPS, ";")) or (low == "since" and _has_verb(text, index) and before != "ever"):
+    if (
+        low == "since"
+        and (index == 0 or before in (*STOPS, ";"))
+        or (low == "since" and _has_verb(text, index) and before != "ever")
+    ):
         following = text.tokens[index + 1] if index + 1 < len(text.tokens) else None
         return "" if following is None or following.kind == "number" else "BECAUSE"
     if low == "so" and opens and _has_verb(text, index):
@@ -74,7 +85,12 @@ def _purpose_to(text: Reading, index: int) -> bool:
         return True
     verb = next((k for k in range(index - 1, -1, -1) if text.tags[k] in ("V", "PART")), -1)
     plain = verb >= 0 and base(text.tokens[verb].low) not in ("ask", "tell", "want", "teach", "allow", "help", "need", "learn", "begin", "start", "try", "plan", "expect", "order", "force", "persuade")  # fmt: skip
-    return plain and index - verb > 1 and text.tags[index - 1] == "N" and not any(t.low == "for" for t in text.tokens[:index])
+    return (
+        plain
+        and index - verb > 1
+        and text.tags[index - 1] == "N"
+        and not any(t.low == "for" for t in text.tokens[:index])
+    )
 
 
 def _sentence(text: Reading, index: int) -> tuple[int, int]:
@@ -86,6 +102,8 @@ def _sentence(text: Reading, index: int) -> tuple[int, int]:
 
 def _relation(text: Reading, index: int, sign: str) -> Relation | None:
     start, end = _sentence(text, index)
+    if sign in ("THEN", "EARLIER") and index and text.tags[index - 1] == "TIME":
+        return None  # `four years later` says when, not after what
     if sign == "THEN" and any(token.low in ("IF", "WHEN") for token in text.tokens[start:index]):
         return None
     if sign == "REASON":
@@ -117,7 +135,11 @@ def _relation(text: Reading, index: int, sign: str) -> Relation | None:
 def _reason(text: Reading, index: int, end: int) -> Relation | None:
     """`the reason why EFFECT is that CAUSE`; `CAUSE was the reason …` is a sign of its own."""
     for k in range(index + 1, end):
-        if text.tokens[k].low in BE and k + 1 < end and (text.tokens[k + 1].low == "that" or text.tags[k + 1] == "BECAUSE"):
+        if (
+            text.tokens[k].low in BE
+            and k + 1 < end
+            and (text.tokens[k + 1].low == "that" or text.tags[k + 1] == "BECAUSE")
+        ):
             return Relation("cause", text.content(k + 1, end), text.content(index + 1, k))
     return None
 
@@ -131,7 +153,10 @@ def _split_point(text: Reading, index: int, end: int) -> int:
 
 
 def _previous_edge(text: Reading, start: int, index: int) -> int:
-    return max((k + 1 for k in range(start, index - 1) if text.tokens[k].low == ";" and text.content(k + 1, index)), default=start)
+    return max(
+        (k + 1 for k in range(start, index - 1) if text.tokens[k].low == ";" and text.content(k + 1, index)),
+        default=start,
+    )
 
 
 def _next_edge(text: Reading, index: int, end: int) -> int:
@@ -168,33 +193,34 @@ def _comparative(text: Reading, index: int) -> tuple[str, bool]:
         return (key(after.low), token.low != "more")
     if token.low == "LESS" and index + 2 < len(text.tokens):
         return key(text.tokens[index + 2].low), True
-    if token.kind == "word" and base(token.low) in ("exceed", "surpass", "outperform", "outweigh", "outnumber") and text.tags[index] in ("V", "PART"):
+    if (
+        token.kind == "word"
+        and base(token.low) in ("exceed", "surpass", "outperform", "outweigh", "outnumber")
+        and text.tags[index] in ("V", "PART")
+    ):
         number = after is not None and after.kind == "number"
         return ("" if number else "exceed"), False
     if token.kind != "word" or text.tags[index] == "V":
         return "", False
-    if token.low in table("irregular_comparatives") and token.low not in ("best", "most", "worst", "least", "fewest", "farthest", "better"):
+    if token.low in table("irregular_comparatives") and token.low not in (
+        "best",
+        "most",
+        "worst",
+        "least",
+        "fewest",
+        "farthest",
+        "better",
+    ):
         return table("irregular_comparatives")[token.low][0], False
     if token.low == "better" and (after is None or after.low in ("than", ".", "")):
         return "good", False
-    positive = _positive(token.low)
+    positive = key(found) if (found := uncompared(token.low)) and token.low.endswith("er") else ""
     used = after is None or after.low in ("than", ".", ",", ";") or positive in scales() or _than_follows(text, index)
     return (positive if positive and used else ""), False
 
 
 def _than_follows(text: Reading, index: int) -> bool:
     return any(token.low == "than" for token in text.tokens[index + 1 : index + 7])
-
-
-def _positive(word: str) -> str:
-    """`taller` → the stem of tall; empty for a word that is no comparative of a known scale and not followed by `than`."""
-    if not word.endswith("er") or len(word) < 5:
-        return ""
-    root = word[:-2]
-    for candidate in (root, root + "e", root[:-1] if root[-1] == root[-2] else "", root[:-1] + "y" if root.endswith("i") else ""):
-        if candidate and key(candidate) in scales():
-            return key(candidate)
-    return ""
 
 
 def _compared(text: Reading, index: int, start: int, end: int) -> tuple[frozenset[str], frozenset[str]]:
@@ -275,7 +301,12 @@ def _amount(text: Reading, index: int) -> Amount:
             unit = units()[tokens[index + 2].low][0]
     elif not unit:
         k = index + 1
-        while k < min(index + 5, len(tokens)) and text.tags[k] in ("N", "ADV", "POSS") or text.tokens[k : k + 1] and tokens[k].low in ("of", "the"):
+        while (
+            k < min(index + 5, len(tokens))
+            and text.tags[k] in ("N", "ADV", "POSS")
+            or text.tokens[k : k + 1]
+            and tokens[k].low in ("of", "the")
+        ):
             of = (text.key(k) if text.tags[k] == "N" else "") or of  # the last noun of the phrase is its head
             k += 1
     if tokens[index].value == 0.5 and not unit and "half" in tokens[index].text.lower():

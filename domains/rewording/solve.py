@@ -15,7 +15,9 @@ _LINKS = ("because", "even though", "although", "unless", "if", "after", "before
 _TRAILING = re.compile(rf"^([^,;:?!\"]+?),? ({'|'.join(_LINKS)}) ([^,;:?!\"]+)\.?$")
 _LEADING = re.compile(rf"^({'|'.join(_LINKS)}) ([^,;:?!\"]+), ([^,;:?!\"]+)\.?$", re.I)
 _SO = re.compile(r"^([^,;:?!\"]+), so ([^,;:?!\"]+)\.?$")
-_BARRED = frozenset("only just even especially is are was were not never no nobody nothing none mainly partly simply be what that".split())
+_BARRED = frozenset(
+    "only just even especially is are was were not never no nobody nothing none mainly partly simply be what that".split()
+)
 
 
 def solve(question: str) -> Solution | None:
@@ -53,7 +55,11 @@ def _moved_back(sentence: str) -> str | None:
 def _so(sentence: str) -> str | None:
     """`A, so B.` → `Because A, B.`"""
     match = _SO.match(sentence)
-    if match is None or match[2].startswith(("that ", "much ", "far ", "long ", "many ")) or not _certain(match[1], match[2]):
+    if (
+        match is None
+        or match[2].startswith(("that ", "much ", "far ", "long ", "many "))
+        or not _certain(match[1], match[2])
+    ):
         return None
     first = _lowered(match[1])
     return None if first is None else f"Because {first}, {match[2].rstrip('.')}."
@@ -62,10 +68,17 @@ def _so(sentence: str) -> str | None:
 def _certain(main: str, clause: str) -> bool:
     """Both are clauses, there is one link and one sentence, and no negation or `only` whose scope the move would change."""
     words = re.findall(r"[a-z']+", f"{main} {clause}".lower())
-    if any(f" {link} " in f" {' '.join(words)} " for link in (*_LINKS, "so", "when", "while", "since")) or "." in main.rstrip("."):
+    if any(
+        f" {link} " in f" {' '.join(words)} " for link in (*_LINKS, "so", "when", "while", "since")
+    ) or "." in main.rstrip("."):
         return False
     ends = main.lower().split()
-    if len(ends) < 2 or len(clause.split()) < 2 or ends[-1] in _BARRED or set(re.findall(r"[a-z']+", main.lower())) & _BARRED:
+    if (
+        len(ends) < 2
+        or len(clause.split()) < 2
+        or ends[-1] in _BARRED
+        or set(re.findall(r"[a-z']+", main.lower())) & _BARRED
+    ):
         return False
     return "n't" not in main and all(_is_clause(part) for part in (main, clause))
 
@@ -81,5 +94,12 @@ def _lowered(text: str) -> str | None:
     first = text.split()[0]
     if first == "I" or first.startswith("I'"):
         return text
-    known = first.lower() in closed("determiners") | closed("pronouns") | {"all", "some", "every", "each", "many", "most"}
+    known = first.lower() in closed("determiners") | closed("pronouns") | {
+        "all",
+        "some",
+        "every",
+        "each",
+        "many",
+        "most",
+    }
     return text[0].lower() + text[1:] if known else None

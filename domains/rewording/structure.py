@@ -7,9 +7,11 @@ built on this calls a conflict only on evidence for one.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
 
 from domains.rewording.english import irregular_forms, table, words
-from domains.rewording.words import Token, base, closed, is_verb, key, uninflected, units
+from domains.rewording.words import STOPS, Token, base, closed, is_verb, key, uninflected, units
 
 BE = frozenset("be is are was were been being am".split())
 MODAL_SIGNS = frozenset("MUST MAY SHOULD CAN MIGHT WILL LIKELY CERTAIN".split())
@@ -41,18 +43,32 @@ class Reading:
     predicates: list[Predicate] = field(default_factory=list)
     denied: dict[str, int] = field(default_factory=dict)
     """Key of what a negation bears on → how often."""
+    memo: dict[str, Any] = field(default_factory=dict)
+    """What relations.py found, kept."""
 
     def content(self, start: int = 0, end: int | None = None) -> frozenset[str]:
         """Keys of the content words between two positions."""
         stop = len(self.tokens) if end is None else end
-        return frozenset(k for k in (self.key(index) for index in range(start, stop)) if k)
+        return frozenset(name for name in self._keys[start:stop] if name)
 
     def key(self, index: int) -> str:
+        """Key of a content word; empty for any other token."""
+        return self._keys[index]
+
+    @cached_property
+    def _keys(self) -> list[str]:
+        return [self._key(index) for index in range(len(self.tokens))]
+
+    def _key(self, index: int) -> str:
         """Key of a content word; empty for any other token (numbers and units are the amounts' affair)."""
         token = self.tokens[index]
         if index and self.tokens[index - 1].kind == "number" and (token.low in units() or token.text in units()):
             return ""
-        if token.kind != "word" or self._bounds_a_number(index) or self.tags[index] in ("DET", "PRON", "PREP", "AUX", "CONJ", "TO"):
+        if (
+            token.kind != "word"
+            or self._bounds_a_number(index)
+            or self.tags[index] in ("DET", "PRON", "PREP", "AUX", "CONJ", "TO")
+        ):
             return ""
         return "" if base(token.low) in closed("light") or token.low in closed("light") else key(token.low)
 
@@ -115,8 +131,15 @@ def _infinitive(tokens: list[Token], index: int) -> bool:
         return False
     if is_verb(following.low) or following.low == "be":
         return True
-    plain = following.low not in closed("determiners") | closed("pronouns") | closed("prepositions") and not following.capital
-    return plain and index + 2 < len(tokens) and (tokens[index + 2].low in closed("determiners") or tokens[index + 2].kind == "number")
+    plain = (
+        following.low not in closed("determiners") | closed("pronouns") | closed("prepositions")
+        and not following.capital
+    )
+    return (
+        plain
+        and index + 2 < len(tokens)
+        and (tokens[index + 2].low in closed("determiners") or tokens[index + 2].kind == "number")
+    )
 
 
 _TIMES = frozenset("morning afternoon evening night week weekend month year day spring summer autumn winter season hour minute second decade century time".split())  # fmt: skip
@@ -130,7 +153,7 @@ def _time_word(tokens: list[Token], index: int) -> bool:
         return True
     if index and tokens[index - 1].low in ("this", "last", "next", "that") and (low[0] in _TIMES or low[0] in _WEEK):
         return True
-    nearby = {token.low for token in tokens[index + 1 : index + 3]} & {"ago", "later", "earlier"}
+    nearby = {token.text.lower() for token in tokens[index + 1 : index + 3]} & {"ago", "later", "earlier"}
     return bool(nearby) and (tokens[index].kind == "number" or low[0].removesuffix("s") in _TIMES)
 
 
@@ -152,6 +175,8 @@ def _verb_or_noun(tokens: list[Token], tags: list[str], index: int) -> str:
     after = tokens[index + 1] if index + 1 < len(tokens) else Token(".", ".", "mark")
     last = next((tokens[k].low for k in range(index - 1, -1, -1) if tags[k] not in ("ADV", "NOT", "TIME")), "")
     if word in irregular_forms() and irregular_forms()[word][0] != word or (word.endswith("ed") and len(word) > 4 and word not in ("hundred", "indeed", "speed", "breed")):  # fmt: skip
+        if before == "NUM" and not _nounish(after):
+            return "V"
         if before in ("DET", "POSS", "NUM", "ALL", "SOME", "MOST", "NO", "FEW") or (before == "PREP" and last != "by"):
             return "N"
         if word in _NOUNY and before not in ("N", "PRON", "AUX"):
@@ -169,7 +194,12 @@ def _verb_or_noun(tokens: list[Token], tags: list[str], index: int) -> str:
         return "V"
     if before == "AUX" and last in BE and _irregular_participle(word):
         return "PART"
-    if before in ("N", "POSS_N") and uninflected(word) and word.endswith("s") and uninflected(word) not in words("noun_verbs"):
+    if (
+        before in ("N", "POSS_N")
+        and uninflected(word)
+        and word.endswith("s")
+        and uninflected(word) not in words("noun_verbs")
+    ):
         return "V"
     if before in ("N",) and word in table("irregular_verbs") and word not in words("noun_verbs") and word not in _NOUNY:
         return "V"
@@ -204,7 +234,11 @@ def _second_look(tokens: list[Token], tags: list[str], start: int, end: int) -> 
         low = tokens[k].low
         rank = 3 if uninflected(low) and low not in words("noun_verbs") else 0
         rank = rank or (2 if is_verb(low) and (low in words("verbs") or tokens[k - 1].low.endswith("s")) else 0)
-        rank = rank or (1 if low.endswith("s") and (k + 1 == end or tags[k + 1] in ("DET", "NUM", "ADV", "PREP", "PRON", "POSS")) else 0)
+        rank = rank or (
+            1
+            if low.endswith("s") and (k + 1 == end or tags[k + 1] in ("DET", "NUM", "ADV", "PREP", "PRON", "POSS"))
+            else 0
+        )
         if rank and k + 1 < end and tags[k + 1] in ("DET", "NUM", "PRON", "ALL", "SOME"):
             rank += 1
         if rank > best_rank:
@@ -226,7 +260,11 @@ def _left_noun(reading: Reading, index: int) -> frozenset[str]:
     while k >= 0:
         if tags[k] in _NOUN_TAGS or (tags[k] == "PRON" and tokens[k].low not in RELATIVES):
             start = k
-            while start > 0 and tags[start - 1] in (*_NOUN_TAGS, *_OPENERS, "PRON", "CONJ") and tokens[start - 1].low not in RELATIVES:
+            while (
+                start > 0
+                and tags[start - 1] in (*_NOUN_TAGS, *_OPENERS, "PRON", "CONJ")
+                and tokens[start - 1].low not in RELATIVES
+            ):
                 start -= 1
             governed = start > 0 and (tags[start - 1] == "PREP" or tags[start - 1] == "SAYS")
             if not governed:
@@ -258,7 +296,10 @@ def _antecedent(reading: Reading, relative: int) -> frozenset[str]:
 
 def _complement(reading: Reading, start: int) -> frozenset[str]:
     """What stands after the last `is` or `was` of the sentence: `the one who … was the nurse`, `what … was the wound`."""
-    end = next((k for k in range(start, len(reading.tokens)) if reading.tokens[k].low in (".", "!", "?", ";")), len(reading.tokens))
+    end = next(
+        (k for k in range(start, len(reading.tokens)) if reading.tokens[k].low in (".", "!", "?", ";")),
+        len(reading.tokens),
+    )
     last = max((k for k in range(start, end) if reading.tokens[k].low in BE), default=-1)
     return _right_noun(reading, last + 1)[0] if last >= 0 else frozenset()
 
@@ -304,7 +345,8 @@ def _predicate(reading: Reading, index: int) -> Predicate:
     tags, tokens = reading.tags, reading.tokens
     subject = _subject(reading, index)
     after, end = _right_noun(reading, index + 1)
-    second, _ = _right_noun(reading, end) if after and end < len(tags) and tags[end] in _OPENERS else (frozenset(), end)
+    double = bool(after) and end < len(tags) and tags[end] in _OPENERS and tokens[end].low not in (*RELATIVES, "whose")
+    second, _ = _right_noun(reading, end) if double else (frozenset(), end)
     name = reading.key(index) or key(tokens[index].low)
     to = _after(reading, index, "to")
     if _passive(reading, index):
@@ -312,6 +354,8 @@ def _predicate(reading: Reading, index: int) -> Predicate:
         if after:
             return Predicate(name, index, by, after, subject)
         return Predicate(name, index, by, subject, to)
+    if index and tokens[index - 1].low == "there":
+        return Predicate(name, index, after)
     if not after:
         after = _fronted_object(reading, index)
     elif second:
@@ -353,7 +397,9 @@ def _fronted_object(reading: Reading, index: int) -> frozenset[str]:
     k = index - 1
     while k >= 0 and tags[k] not in ("V", "PART", "MARK") and tags[k] not in CLAUSE_SIGNS:
         if tags[k] in ("PRON", "DET") and tokens[k].low in RELATIVES:
-            if k == index - 1 or all(tags[j] in ("AUX", "ADV", "NOT") or tags[j] in MODAL_SIGNS for j in range(k + 1, index)):
+            if k == index - 1 or all(
+                tags[j] in ("AUX", "ADV", "NOT") or tags[j] in MODAL_SIGNS for j in range(k + 1, index)
+            ):
                 return frozenset()
             return _complement(reading, index) if tokens[k].low == "what" else _antecedent(reading, k)
         k -= 1
@@ -395,7 +441,7 @@ def _denied(reading: Reading) -> dict[str, int]:
     for k, tag in enumerate(reading.tags):
         if tag not in ("NOT", "NO", "NOTALL"):
             continue
-        target = _denied_by(reading, k)
+        target = _barred(reading, k) or _denied_by(reading, k)
         if target:
             found[target] = found.get(target, 0) + 1
     for k in _exceptions(reading):
@@ -411,8 +457,28 @@ def _exceptions(reading: Reading) -> list[str]:
             found.append(_denied_by(reading, k))
         if tag == "ONLYIF":
             start = max((j for j in range(k) if reading.tokens[j].low in (".", ";")), default=-1)
-            found.append(_denied_by(reading, start) if start + 1 < k else "")
+            found.append(_denied_by(reading, start) if start + 1 < k else _second_verb(reading, k))
     return [target for target in found if target]
+
+
+def _second_verb(reading: Reading, index: int) -> str:
+    verbs = [k for k in range(index, len(reading.tags)) if reading.tags[k] in ("V", "PART")]
+    return key(reading.tokens[verbs[1]].low) if len(verbs) > 1 else ""
+
+
+def _barred(reading: Reading, index: int) -> str:
+    """`Smoking is prohibited`, `dogs are not allowed`: what the denied permission is of stands before it."""
+    following = reading.tokens[index + 2].low if index + 2 < len(reading.tokens) else "."
+    if (
+        reading.tags[index + 1 : index + 2] != ["MAY"]
+        or following in ("to", "for", "from")
+        or reading.tokens[index + 1].text.lower() in ("may", "must", "shall")
+    ):
+        return ""
+    for k in range(index - 1, -1, -1):
+        if reading.tags[k] in ("V", "PART") or reading.tokens[k].low in STOPS:
+            return key(reading.tokens[k].low) if reading.tags[k] in ("V", "PART") else ""
+    return ""
 
 
 def _denied_by(reading: Reading, index: int) -> str:
@@ -423,7 +489,9 @@ def _denied_by(reading: Reading, index: int) -> str:
         tag = tags[k]
         if tag in ("V", "PART"):
             light = base(tokens[k].low)
-            if light in ("have", "do", "make", "get") or (light == "carry" and tokens[k + 1 : k + 2] and tokens[k + 1].low == "out"):
+            if light in ("have", "do", "make", "get") or (
+                light == "carry" and tokens[k + 1 : k + 2] and tokens[k + 1].low == "out"
+            ):
                 copula = True
             else:
                 return key(tokens[k].low)
@@ -435,7 +503,11 @@ def _denied_by(reading: Reading, index: int) -> str:
             break
         elif tag in ("N", "ADV") and reading.key(k):
             noun = key(tokens[k].low)
-            if copula and (k + 1 >= len(tags) or tags[k + 1] not in ("N", "PREP", "POSS")) and not _verb_follows(reading, k):
+            if (
+                copula
+                and (k + 1 >= len(tags) or tags[k + 1] not in ("N", "PREP", "POSS"))
+                and not _verb_follows(reading, k)
+            ):
                 return noun
         k += 1
     return noun

@@ -15,13 +15,17 @@ from typing import Any
 from domains.rewording.english import irregular_forms, number_values, singular, table, words
 
 MAX_TEXT = 8000
-_TOKEN = re.compile(r"\d+(?:,\d{3}(?!\d))*(?:\.\d+)?|km/h|[^\W\d_]+(?:['’-][^\W\d_]+)*['’]?|[%$€£₹°]|[.!?;:,()]|\S")
+MAX_TOKENS = 600
+"""How much of a text is read: what is compared is a sentence or a paragraph, not a book."""
+_TOKEN = re.compile(
+    r"\d{1,6}/\d{1,6}(?![\d/])|\d+(?:,\d{3}(?!\d))*(?:\.\d+)?|km/h|[^\W\d_]+(?:['’-][^\W\d_]+)*['’]?|[%$€£₹°]|[.!?;:,()]|\S"
+)
 _HIDDEN = re.compile("[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]")  # fmt: skip
 STOPS = (".", "!", "?")
 _SUFFIXES = (
     "izations", "isations", "ization", "isation", "ations", "itions", "ation", "ition", "ments", "ances", "ences", "ically", "ment", "ance", "ence", "ions",
-    "ities", "ness", "able", "ible", "ates", "ated", "ating", "ised", "ized", "ises", "izes", "ion", "ity", "ate", "ise", "ize", "ing", "ers", "ors", "als",
-    "ial", "ous", "ful", "ive", "ies", "ied", "ed", "es", "er", "or", "al", "ly", "ic", "e", "y", "s",
+    "ities", "ness", "able", "ible", "ates", "ated", "ating", "ised", "ized", "ises", "izes", "ion", "ity", "ate", "ise", "ize", "ing", "ous", "ful", "ive",
+    "ed", "es", "ly", "ic", "e", "s",
 )  # fmt: skip
 
 
@@ -71,13 +75,15 @@ def _phrases() -> dict[str, list[tuple[tuple[str, ...], tuple[str, ...]]]]:
 
 def clean(text: str) -> str:
     """Canonical characters; hidden and directional ones are taken out, so what is read is what is seen."""
-    text = unicodedata.normalize("NFKC", text).translate({0x2018: "'", 0x2019: "'", 0x2010: "-", 0x2011: "-", 0x2013: "-", 0x2014: ","})
+    text = unicodedata.normalize("NFKC", text).translate(
+        {0x2018: "'", 0x2019: "'", 0x2010: "-", 0x2011: "-", 0x2013: "-", 0x2014: ","}
+    )
     return " ".join(_HIDDEN.sub("", text).split())
 
 
 def plain_tokens(text: str) -> list[Token]:
     """Tokens of a cleaned text, with contractions undone and numbers read."""
-    return _numbers(_split(text))
+    return _numbers(_split(text)[:MAX_TOKENS])
 
 
 def tokens(text: str) -> list[Token]:
@@ -100,6 +106,9 @@ def _split(text: str) -> list[Token]:
 
 
 def _float(raw: str) -> float:
+    if "/" in raw:
+        top, bottom = raw.split("/")
+        return int(top) / int(bottom) if top.isascii() and bottom.isascii() and int(bottom) else float("inf")
     digits = raw.replace(",", "").rstrip(".")
     return float(digits) if digits.isascii() and len(digits) <= 15 else float("inf")
 
@@ -126,6 +135,8 @@ def _numbers(found: list[Token]) -> list[Token]:
     index = 0
     while index < len(found):
         total, end = _spelled(found, index)
+        if end > index and end < len(found) and found[end].low in _PARTS:
+            total, end = total / _PARTS[found[end].low], end + 1
         if end > index:
             result.append(Token(" ".join(t.text for t in found[index:end]), "", "number", total, found[index].start))
             index = end
@@ -133,6 +144,11 @@ def _numbers(found: list[Token]) -> list[Token]:
             result.append(found[index])
             index += 1
     return result
+
+
+_LONGEST_NUMBER = 14
+"""Words."""
+_PARTS = {"halves": 2, "thirds": 3, "quarters": 4, "fifths": 5, "sixths": 6, "eighths": 8, "tenths": 10}
 
 
 def _spelled(found: list[Token], index: int) -> tuple[float, int]:
@@ -151,7 +167,7 @@ def _spelled(found: list[Token], index: int) -> tuple[float, int]:
         current, end = first.value, index + 1
     elif first.kind != "word":
         return 0.0, index
-    while end < len(found):
+    while end < min(len(found), index + _LONGEST_NUMBER):
         parts = found[end].low.split("-")
         if found[end].kind == "word" and all(part in values for part in parts):
             for part in parts:
@@ -190,7 +206,47 @@ def _signs(found: list[Token]) -> list[Token]:
         else:
             result.append(found[index])
             index += 1
+    return _not_until(_having(result))
+
+
+def _having(found: list[Token]) -> list[Token]:
+    """`Having closed the door, she left` is said as `after`."""
+    return [
+        Token(token.text, "AFTER", "sign", start=True)
+        if token.low == "having" and token.start and k + 1 < len(found) and found[k + 1].kind == "word"
+        else token
+        for k, token in enumerate(found)
+    ]
+
+
+def _not_until(found: list[Token]) -> list[Token]:
+    """`not … until` is `only after`: the denial goes, the order stays."""
+    gone: set[int] = set()
+    result = list(found)
+    for k, token in enumerate(found):
+        if token.low == "BEFORE" and token.text.lower() in ("until", "till"):
+            near = range(k - 1, max(-1, k - 12), -1)
+            denial = next((j for j in near if found[j].low == "NOT" and j not in gone), -1)
+            if denial >= 0 and not any(found[j].low in STOPS for j in range(denial, k)):
+                gone.add(denial)
+                result[k] = Token(token.text, "AFTER", "sign", start=token.start)
+    return [token for k, token in enumerate(result) if k not in gone]
+
+
+def unprefixed(found: list[Token], other: list[Token]) -> list[Token]:
+    """`inconsistent` becomes `NOT consistent` where the other text speaks of what is consistent."""
+    known = {key(token.low) for token in other if token.kind == "word"}
+    result = []
+    for token in found:
+        rest = next((token.low[len(prefix) :] for prefix in _DENYING if token.low.startswith(prefix)), "")
+        if token.kind == "word" and len(rest) >= 4 and key(rest) in known and key(token.low) not in known:
+            result += [Token(token.text, "NOT", "sign"), Token(rest, rest, "word")]
+        else:
+            result.append(token)
     return result
+
+
+_DENYING = ("un", "in", "im", "il", "ir", "dis", "non-", "non")
 
 
 def _phrase_at(found: list[Token], index: int) -> tuple[int, tuple[str, ...]]:
@@ -204,12 +260,18 @@ def _spared(found: list[Token], index: int, length: int, signs: tuple[str, ...])
     """A word that only looks like a sign here: the month of May, `next week`, `provided the key`, `not as` without a second `as`."""
     following = found[index + length] if index + length < len(found) else None
     token = found[index]
-    if token.low == "may" and token.text == "May" and (not token.start or (following is not None and following.kind == "number")):
+    if (
+        token.low == "may"
+        and token.text == "May"
+        and (not token.start or (following is not None and following.kind == "number"))
+    ):
         return True
     if signs == ("LESS", "AS"):
         return not any(other.low == "as" for other in found[index + length : index + length + 6])
     if token.low == "most" and length == 1:
-        plural = following is not None and (following.low.endswith("s") or following.low in ("people", "children", "women", "men"))
+        plural = following is not None and (
+            following.low.endswith("s") or following.low in ("people", "children", "women", "men")
+        )
         return not plural or (index > 0 and found[index - 1].low == "the")
     if token.low in ("next", "following", "first", "earlier", "provided", "required", "cause", "essential"):
         before = found[index - 1].low if index else ""
@@ -228,14 +290,35 @@ def base(word: str) -> str:
     for source in (table("irregular_nouns"), table("irregular_comparatives"), table("nominalisations")):
         if word in source:
             return source[word][0]
-    if word in irregular_forms() and word not in ("wound", "ground", "found", "left", "rose", "saw", "felt", "lay", "bore", "thought", "ring"):
-        return irregular_forms()[word][0]
-    if word in ("found", "left", "saw", "felt", "thought"):
+    if word in irregular_forms() and word not in ("wound", "ground", "lay", "bore"):
         return irregular_forms()[word][0]
     if verb := uninflected(word):
         return verb
+    if adjective := uncompared(word):
+        return adjective
     one = singular(word)
     return base(one) if one != word else word
+
+
+def uncompared(word: str) -> str:
+    """The adjective of english.yaml's scales of which this is the -er or -est form; empty where there is none."""
+    for ending in ("er", "est"):
+        if word.endswith(ending) and len(word) > len(ending) + 2:
+            rest = word[: -len(ending)]
+            for candidate in (
+                rest,
+                rest + "e",
+                rest[:-1] if rest[-1] == rest[-2] else "",
+                rest[:-1] + "y" if rest.endswith("i") else "",
+            ):
+                if candidate in _gradable():
+                    return candidate
+    return ""
+
+
+@lru_cache
+def _gradable() -> frozenset[str]:
+    return frozenset(word for row in _rows("scales", ",") for word in row.split())
 
 
 def uninflected(word: str) -> str:
@@ -266,7 +349,7 @@ def stem(word: str) -> str:
     for _ in range(3):
         for suffix in _SUFFIXES:
             rest = word[: -len(suffix)]
-            if word.endswith(suffix) and len(rest) >= 4 - (suffix in ("e", "s", "ed", "ing", "es")):
+            if word.endswith(suffix) and len(rest) >= 4:
                 word = rest
                 break
         else:
