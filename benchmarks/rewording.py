@@ -128,8 +128,8 @@ def _rouge(left: list[str], right: list[str]) -> list[float]:
 def _meteor(wordnet: Path) -> Scorer:
     import re
 
-    from nltk.corpus.reader.wordnet import WordNetCorpusReader
     from nltk import data
+    from nltk.corpus.reader.wordnet import WordNetCorpusReader
     from nltk.data import FileSystemPathPointer
     from nltk.translate.meteor_score import meteor_score
 

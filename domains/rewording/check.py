@@ -10,7 +10,8 @@ import re
 import unicodedata
 
 from domains.base import Example, Verdict
-from domains.rewording.coherence import CHECKS, PRECISION, RECALL, Coherence, logic_coherence
+from domains.rewording.checks import CHECKS
+from domains.rewording.coherence import PRECISION, RECALL, Coherence, logic_coherence
 from domains.rewording.words import MAX_TEXT
 
 REASONS = {
@@ -78,7 +79,7 @@ def hidden_characters(text: str, source: str) -> str:
     """Code points of a text that are not seen, turn the reading direction, or only look like Latin letters; those of the source are let pass."""
     found = []
     for character in dict.fromkeys(text):
-        if character in "\n\r\t" or character.isascii() and character.isprintable() or character in source:
+        if character in "\n\r\t" or (character.isascii() and character.isprintable()) or character in source:
             continue
         category = unicodedata.category(character)
         foreign = character.isalpha() and "LATIN" not in unicodedata.name(character, "")

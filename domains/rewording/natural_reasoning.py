@@ -42,7 +42,7 @@ def _responses(value: Any) -> list[dict[str, str]]:
         if not all(isinstance(column, list) for column in columns):
             value = [value]
         else:
-            value = [{"response_model": model, "response": text} for model, text in zip(*columns, strict=False)]  # type: ignore[arg-type]
+            value = [{"response_model": model, "response": text} for model, text in zip(*columns, strict=False)]
     found = [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
     rows = [
         {"response_model": _text(item.get("response_model")), "response": _text(item.get("response"))} for item in found

@@ -16,7 +16,7 @@ from random import Random
 from domains.base import Example
 from domains.rewording.contents import DAYS, MONTHS
 from domains.rewording.fields import subject_fields
-from domains.rewording.grammar import OTHER_UNIT, Clause, Content, Noun, Style, Unrenderable, operations, render
+from domains.rewording.grammar import OTHER_UNIT, Content, Noun, Style, Unrenderable, operations, render
 
 MODAL_CHANGES = {"must": ("may", "will"), "may": ("must", "will"), "should": ("must", "may"), "will": ("must", "may"), "can": ("must", "should")}  # fmt: skip
 CHOICE_CHANGES = {
@@ -132,7 +132,7 @@ def _modality(content: Content, rng: Random) -> Iterator[Content]:
         for choice in CLASS_CHANGES[content.choice]:
             yield replace(content, choice=choice)
     for name, clause in content.clauses.items():
-        changes = MODAL_CHANGES.get(clause.modal, ())
+        changes: tuple[str, ...] = MODAL_CHANGES.get(clause.modal, ())
         if clause.negative:  # must not, may not and cannot come to the same; will not does not
             changes = ("must",) if clause.modal == "will" else (("will",) if clause.modal else ())
         for modal in changes:
@@ -223,10 +223,6 @@ def _connective(content: Content, rng: Random) -> Iterator[Content]:
     if content.operation in CONNECTIVES:
         other, _ = CONNECTIVES[content.operation]
         yield replace(content, operation=other)
-
-
-def _clause_of(content: Content) -> Clause:
-    return next(iter(content.clauses.values()))
 
 
 KINDS: dict[str, Callable[[Content, Random], Iterator[Content]]] = {

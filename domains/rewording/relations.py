@@ -8,8 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from domains.rewording.english import table
-from domains.rewording.structure import BE, Reading
-from domains.rewording.words import STOPS, base, closed, reading, key, scales, uncompared, units
+from domains.rewording.keys import base, key, scales, uncompared, units
+from domains.rewording.structure import Reading
+from domains.rewording.tags import BE
+from domains.rewording.words import STOPS, closed, reading
 
 FIRST_IS_AFTER = frozenset(("BECAUSE", "IF", "ONLYIF", "UNLESS", "WHEN", "AFTER"))
 """Signs after which the first part (cause, condition, earlier) stands; the part before them, or the main clause, is the second."""
@@ -55,10 +57,8 @@ def _loose_sign(text: Reading, index: int) -> str:
     low = text.tokens[index].low
     before = text.tokens[index - 1].low if index else ""
     opens = index == 0 or before in (*STOPS, ";", ",")
-    if (
-        low == "since"
-        and (index == 0 or before in (*STOPS, ";"))
-        or (low == "since" and _has_verb(text, index) and before != "ever")
+    if (low == "since" and (index == 0 or before in (*STOPS, ";"))) or (
+        low == "since" and _has_verb(text, index) and before != "ever"
     ):
         following = text.tokens[index + 1] if index + 1 < len(text.tokens) else None
         return "" if following is None or following.kind == "number" else "BECAUSE"
@@ -301,11 +301,8 @@ def _amount(text: Reading, index: int) -> Amount:
             unit = units()[tokens[index + 2].low][0]
     elif not unit:
         k = index + 1
-        while (
-            k < min(index + 5, len(tokens))
-            and text.tags[k] in ("N", "ADV", "POSS")
-            or text.tokens[k : k + 1]
-            and tokens[k].low in ("of", "the")
+        while (k < min(index + 5, len(tokens)) and text.tags[k] in ("N", "ADV", "POSS")) or (
+            text.tokens[k : k + 1] and tokens[k].low in ("of", "the")
         ):
             of = (text.key(k) if text.tags[k] == "N" else "") or of  # the last noun of the phrase is its head
             k += 1

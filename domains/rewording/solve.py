@@ -16,7 +16,28 @@ _TRAILING = re.compile(rf"^([^,;:?!\"]+?),? ({'|'.join(_LINKS)}) ([^,;:?!\"]+)\.
 _LEADING = re.compile(rf"^({'|'.join(_LINKS)}) ([^,;:?!\"]+), ([^,;:?!\"]+)\.?$", re.I)
 _SO = re.compile(r"^([^,;:?!\"]+), so ([^,;:?!\"]+)\.?$")
 _BARRED = frozenset(
-    "only just even especially is are was were not never no nobody nothing none mainly partly simply be what that".split()
+    [
+        "only",
+        "just",
+        "even",
+        "especially",
+        "is",
+        "are",
+        "was",
+        "were",
+        "not",
+        "never",
+        "no",
+        "nobody",
+        "nothing",
+        "none",
+        "mainly",
+        "partly",
+        "simply",
+        "be",
+        "what",
+        "that",
+    ]
 )
 
 
@@ -91,7 +112,7 @@ def _is_clause(text: str) -> bool:
 
 def _lowered(text: str) -> str | None:
     """The clause with its first word in small letters; None where that word may be a name."""
-    first = text.split()[0]
+    first = text.split(maxsplit=1)[0]
     if first == "I" or first.startswith("I'"):
         return text
     known = first.lower() in closed("determiners") | closed("pronouns") | {
