@@ -342,7 +342,29 @@ def _roles(a: Reading, b: Reading) -> Finding:
         verdicts = [_role_conflict(one, other) or _replaced(one, other, a, b) for other in others]
         if all(verdicts):
             return _differ(f"'{one.key}': {verdicts[0]}")
+    if moved := _moved_attribute(a, b):
+        return _differ(moved)
     return _agree() if seen else _absent()
+
+
+def _attributes(text: Reading) -> dict[str, set[str]]:
+    """Word before a noun → the nouns it stands before: `blue` → {cup}."""
+    found: dict[str, set[str]] = {}
+    for k in range(len(text.tokens) - 1):
+        last = k + 2 == len(text.tokens) or text.tags[k + 2] != "N"
+        if text.tags[k] == text.tags[k + 1] == "N" and last and text.key(k) and text.key(k + 1):
+            found.setdefault(text.key(k), set()).add(text.key(k + 1))
+    return found
+
+
+def _moved_attribute(a: Reading, b: Reading) -> str:
+    """`the blue cup and the red plate` became `the red cup and the blue plate`."""
+    left, right = _attributes(a), _attributes(b)
+    for word in sorted(left.keys() & right.keys()):
+        mine, theirs = left[word], right[word]
+        if not mine & theirs and mine <= b.content() and theirs <= a.content():
+            return f"'{word}' is said of {' '.join(sorted(mine))} in one text and of {' '.join(sorted(theirs))} in the other"
+    return ""
 
 
 def _same_verb(a: str, b: str) -> bool:

@@ -233,6 +233,10 @@ def _compared(text: Reading, index: int, start: int, end: int) -> tuple[frozense
     if than > 0:
         if than + 1 < len(tokens) and tokens[than + 1].kind == "number":
             return frozenset(), frozenset()
+        if than + 1 < end and text.tags[than + 1] == "PREP":  # `faster in water than in air`
+            same = next((k for k in range(index + 1, than) if tokens[k].low == tokens[than + 1].low), -1)
+            if same > 0:
+                return text.content(same, than), text.content(than + 1, end)
         return text.content(start, index), text.content(than + 1, end)
     if base(tokens[index].low) in ("exceed", "surpass", "outperform", "outweigh", "outnumber"):
         by = next((k for k in range(index + 1, end) if tokens[k].low == "by"), -1)

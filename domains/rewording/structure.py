@@ -187,7 +187,7 @@ def _predicate(reading: Reading, index: int) -> Predicate:
     to = _after(reading, index, "to")
     if _passive(reading, index):
         by = _after(reading, index, "by")
-        if after:
+        if after and (tags[index + 1] in _OPENERS or tags[index + 1] == "NUM"):
             return Predicate(name, index, by, after, subject)
         return Predicate(name, index, by, subject, to)
     if index and tokens[index - 1].low == "there":

@@ -130,6 +130,8 @@ def _numbers(found: list[Token]) -> list[Token]:
         total, end = _spelled(found, index)
         if end > index and end < len(found) and found[end].low in _PARTS:
             total, end = total / _PARTS[found[end].low], end + 1
+        if end > index and [token.low for token in found[end : end + 3]] == ["and", "a", "half"]:
+            total, end = total + 0.5, end + 3
         if end > index:
             result.append(Token(" ".join(t.text for t in found[index:end]), "", "number", total, found[index].start))
             index = end
@@ -147,6 +149,13 @@ _PARTS = {"halves": 2, "thirds": 3, "quarters": 4, "fifths": 5, "sixths": 6, "ei
 def _spelled(found: list[Token], index: int) -> tuple[float, int]:
     """The value of the number words from `index` and where they end (`index` itself: no number)."""
     first = found[index]
+    if (
+        first.kind == "number"
+        and index + 3 < len(found)
+        and found[index + 1].low == "and"
+        and found[index + 3].low == "half"
+    ):
+        return first.value, index + 1
     simple = {"half": 0.5, "dozen": 12.0, "quarter": 0.25, "third": 1 / 3}
     if first.low in ("a", "one") and index + 1 < len(found) and found[index + 1].low in ("dozen", "quarter", "third", "half"):  # fmt: skip
         return simple[found[index + 1].low], index + 2
