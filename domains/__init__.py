@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 DOMAINS = {
     "math": "domains.math",
     "constitution": "domains.constitution",
+    "rewording": "domains.rewording",
 }
 
 

@@ -1,3 +1,5 @@
 """Public sets that become examples of a domain: DOMAIN/SET → `module:load(source, split)`, read when it is asked for."""
 
-LOADERS: dict[str, str] = {}
+LOADERS: dict[str, str] = {
+    "rewording/natural_reasoning": "domains.rewording.natural_reasoning:load",
+}
