@@ -1,0 +1,113 @@
+"""Programs as clingo's own parser sees them: what is refused, what is left out, what is told.
+
+Nothing here grounds or runs anything. A prediction is parsed in a sandbox worker (`domains/asp/solving.py`); the bank's own
+rules, which are trusted, in the caller's process.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+MAX_CHARACTERS = 20_000
+"""Of one program. The longest reference has under 1,000."""
+MAX_NESTING = 200
+"""Open brackets at one place: clingo's parser and its trees are recursive."""
+REFUSED = {
+    "Script": "#script: code",
+    "External": "#external: atoms that are set from outside",
+    "Program": "#program: parts other than base",
+    "TheoryDefinition": "#theory: definitions of theories",
+    "TheoryAtom": "theory atoms: &name {…}",
+    "TheoryFunction": "terms of theories",
+}
+"""Kinds of clingo's syntax tree that no answer may hold, with words for each."""
+DROPPED = (
+    "ShowSignature", "ShowTerm", "Defined", "ProjectAtom", "ProjectSignature", "Heuristic", "Comment",
+)  # fmt: skip
+"""Statements that change what is printed or how it is searched, but no answer set: left out, whatever they say."""
+
+
+class Refused(Exception):
+    """A program that is not even parsed or grounded. The first argument says why."""
+
+
+class Unreadable(Exception):
+    """Not a program: clingo's message is the first argument."""
+
+
+def statements(text: str) -> list[Any]:
+    """The statements of a program without its DROPPED ones. Raises Unreadable and Refused.
+
+    `#include` is refused as a word wherever it stands, even in a comment: clingo's parser opens the file while it reads,
+    before there is a tree.
+    """
+    from clingo.ast import parse_string
+
+    _refuse_text(text)
+    found: list[Any] = []
+    said: list[str] = []
+    try:
+        parse_string(text, found.append, logger=lambda _, message: said.append(message), message_limit=5)
+    except (RuntimeError, UnicodeError) as error:
+        raise Unreadable("".join(said).strip() or str(error)) from None
+    inspector = _inspector()
+    kept = []
+    for statement in found:
+        kind = statement.ast_type.name
+        if kind == "Program" and statement.name == "base" and not statement.parameters:
+            continue
+        if kind not in DROPPED:
+            inspector.visit(statement)
+            kept.append(statement)
+    return kept
+
+
+def _refuse_text(text: str) -> None:
+    if "#include" in text:
+        raise Refused("#include: reading of files")
+    strange = next((character for character in text if not _plain(character)), None)
+    if strange is not None:
+        raise Refused(f"a control or direction character: {strange!r}")
+    depth = 0
+    for character in text:
+        depth += (character in "([{") - (character in ")]}")
+        if depth > MAX_NESTING:
+            raise Refused(f"more than {MAX_NESTING} open brackets")
+
+
+def _plain(character: str) -> bool:
+    import unicodedata
+
+    return character in "\n\t" or character.isascii() and character.isprintable() or (
+        not character.isascii() and unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+    )  # fmt: skip
+
+
+def _inspector() -> Any:
+    from clingo.ast import Transformer
+
+    class Inspector(Transformer):
+        """Raises Refused at a node that an answer may not hold."""
+
+        def visit(self, ast: Any, *args: Any, **kwargs: Any) -> Any:
+            kind = ast.ast_type.name
+            if kind in REFUSED:
+                raise Refused(REFUSED[kind])
+            if kind == "Function" and ast.external:
+                raise Refused("@name(…): functions of a host program")
+            return super().visit(ast, *args, **kwargs)
+
+    return Inspector()
+
+
+def rule_texts(text: str) -> list[str]:
+    """The statements of a trusted program, each as its author wrote it, by the places that the parser gives."""
+    lines = text.split("\n")
+    found = []
+    for statement in statements(text):
+        begin, end = statement.location.begin, statement.location.end
+        part = lines[begin.line - 1 : end.line]
+        part[-1] = part[-1][: end.column - 1]
+        part[0] = part[0][begin.column - 1 :]
+        found.append("\n".join(part))
+    return found
