@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol, TypedDict
 
@@ -15,8 +16,16 @@ class Example(TypedDict):
     reference: str
     """The gold answer as text."""
     meta: dict[str, Any]
-    """What the check needs beyond the reference, `family` (the template family, for splits and clustering) and
-    `slice` (a named part of a split that is reported in a row of its own)."""
+    """What the check needs beyond the reference, `family` (the template family, for splits and clustering),
+    `slice` (a named part of a split that is reported in a row of its own) and, where the domain has LEVELS, `level`."""
+
+
+def asked(example: Example) -> list[dict[str, str]]:
+    """The messages that a model is asked: the example's own without the closing answer."""
+    messages = example["messages"]
+    while messages and messages[-1]["role"] == "assistant":
+        messages = messages[:-1]
+    return messages
 
 
 @dataclass(frozen=True)
@@ -38,12 +47,14 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Solution:
-    """A worked answer made without a model."""
+    """What a domain knows of a question without a model: enough to judge an answer, and an answer of its own where it can."""
 
     text: str
-    """Steps and final answer, in the form the model is trained to write."""
+    """Steps and final answer, in the form the model is trained to write; empty where there is no answer of its own."""
     reference: str
     """The answer alone, as an example's `reference` holds it."""
+    meta: dict[str, Any] = field(default_factory=dict)
+    """What the check needs beyond the reference, as an example's `meta` holds it."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +66,8 @@ class Card:
     examples: tuple[str, ...]
     """Questions one can click."""
     answer_format: str = "markdown"
+    checker: str = "the check"
+    """Who checks, as a person would say it: `SymPy`."""
 
 
 class Domain(Protocol):
@@ -67,14 +80,19 @@ class Domain(Protocol):
     """Every `Verdict.reason` with a line that explains it."""
     SLICES: dict[str, str]
     """Every `meta["slice"]` of the test set with a line that says what it holds."""
+    LEVELS: dict[str, str]
+    """Every `meta["level"]` (difficulty, curriculum) from first to last with a line that explains it; empty where there are none."""
     CARD: Card
 
     def messages(self, question: str) -> list[dict[str, str]]:
         """The messages that put a user's question to the model (without the system prompt: the template brings it)."""
         ...
 
-    def build(self, seed: int, n: int) -> dict[str, list[Example]]:
-        """`{"train": [...], "dev": [...], "test": [...]}` with n training examples; the same bytes for the same seed."""
+    def build(self, seed: int, n: int, levels: Sequence[str] = ()) -> dict[str, list[Example]]:
+        """`{"train": [...], "dev": [...], "test": [...]}` with n training examples (fewer where the stock is finite); the same bytes for the same seed.
+
+        Of `levels` alone, or of all. Raises UnknownName for a level that is not in LEVELS.
+        """
         ...
 
     def check(self, prediction: str, example: Example) -> Verdict:
@@ -82,5 +100,13 @@ class Domain(Protocol):
         ...
 
     def solve(self, question: str) -> Solution | None:
-        """A worked answer without a model (math: SymPy), or None where the domain cannot."""
+        """What to judge an answer by, without a model (math: SymPy), or None where the domain cannot."""
         ...
+
+
+def judge(domain: Domain, question: str, answer: str, solution: Solution) -> Verdict:
+    """Check an answer to a question that nobody prepared against what the domain itself knows of it."""
+    messages = domain.messages(question)
+    return domain.check(
+        answer, {"id": "asked", "messages": messages, "reference": solution.reference, "meta": solution.meta}
+    )

@@ -4,18 +4,35 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from importlib import import_module
+from dataclasses import asdict
+from importlib import import_module, resources
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from domains import DOMAINS, get
+from domains import DOMAINS, contamination, get
+from domains.base import Example
+from domains.examples import read_examples
+from domains.loaders import LOADERS
+from domains.statistics import statistics
 from truemark.console import say
-from truemark.errors import InvalidData, UnknownName
-from truemark.files import read_jsonl, sha256_file, write_jsonl
+from truemark.errors import CheckFailed, InvalidData, StorageError, UnknownName
+from truemark.files import (
+    publish_directory,
+    read_jsonl,
+    sha256_file,
+    sha256_json,
+    storage_errors,
+    write_json,
+    write_jsonl,
+)
 
 app = typer.Typer(help="Build the datasets of the domains.", no_args_is_help=True)
+FILES = {f"{split}.jsonl": split for split in ("train", "dev", "test")}
+RECORD = "dataset.json"
+"""What was built: seed, n, the builder's hash, counts and hashes of the files."""
 
 
 @app.callback()
@@ -28,30 +45,146 @@ def build(
     domain: Annotated[str, typer.Argument(help=f"One of {', '.join(DOMAINS)}, or `all`.")],
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 7,
     n: Annotated[int, typer.Option(min=1, max=1_000_000, help="Training examples.")] = 2600,
+    level: Annotated[
+        list[str], typer.Option(help="Only examples of this level; may be given several times. Default: all.")
+    ] = [],  # noqa: B006
     out: Annotated[Path, typer.Option(help="Directory that gets DOMAIN/{train,dev,test}.jsonl.")] = Path("data"),
     as_json: Annotated[bool, typer.Option("--json", help="Print counts and hashes as JSON.")] = False,
 ) -> None:
-    """Write data/DOMAIN/{train,dev,test}.jsonl."""
+    """Write data/DOMAIN/{train,dev,test}.jsonl, all three or none. The same dataset is not built twice."""
     report: dict[str, dict[str, Any]] = {}
-    for name in list(DOMAINS) if domain == "all" else [domain]:
-        splits = get(name).build(seed, n)
-        for split, examples in splits.items():
-            path = out / name / f"{split}.jsonl"
-            write_jsonl(path, [dict(example) for example in examples])
-            slices = Counter(example["meta"]["slice"] for example in examples)
-            families = len({example["meta"]["family"] for example in examples})
-            report[str(path)] = {
-                "examples": len(examples),
-                "families": families,
-                "slices": dict(slices),
-                "sha256": sha256_file(path),
-            }
+    for name in _named(domain):
+        for file, counts in _dataset(name, seed, n, level, out / name).items():
+            report[str(out / name / file)] = counts
     if as_json:
         print(json.dumps(report, indent=2))
-    else:
-        for file, counts in report.items():
-            parts = ", ".join(f"{count} {name}" for name, count in counts["slices"].items())
-            say(f"{file}: {counts['examples']} examples ({parts}) of {counts['families']} families")
+        return
+    for path, counts in report.items():
+        parts = ", ".join(f"{count} {name}" for name, count in counts["slices"].items())
+        say(f"{path}: {counts['examples']} examples ({parts}) of {counts['families']} families")
+
+
+def _dataset(name: str, seed: int, n: int, levels: list[str], directory: Path) -> dict[str, dict[str, Any]]:
+    """Make `directory` hold the dataset, unless it does; counts and hash by file."""
+    wanted = {"domain": name, "seed": seed, "n": n, "levels": levels, "builder": _builder(name)}
+    _refuse_other_files(directory)
+    try:
+        record: dict[str, Any] = json.loads((directory / RECORD).read_text(encoding="utf-8"))
+        files: dict[str, dict[str, Any]] = record.pop("files")
+        if record == wanted and all(sha256_file(directory / file) == files[file]["sha256"] for file in FILES):
+            return files
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        pass  # no whole record of a whole dataset: build it
+    splits = get(name).build(seed, n, levels)
+    with publish_directory(directory) as tmp:
+        files = {}
+        for file, split in FILES.items():
+            write_jsonl(tmp / file, [dict(example) for example in splits[split]])
+            files[file] = _counts(tmp / file, splits[split])
+        write_json(tmp / RECORD, {**wanted, "files": files})
+    return files
+
+
+def _builder(name: str) -> str:
+    """Hash of the domain's sources: other sources may build another dataset."""
+    sources = sorted(resources.files(DOMAINS[name]).iterdir(), key=lambda file: file.name)
+    return sha256_json([file.read_text(encoding="utf-8") for file in sources if file.name.endswith((".py", ".yaml"))])
+
+
+def _refuse_other_files(directory: Path) -> None:
+    """The directory is replaced whole, so that no reader meets a train set and a test set of two builds."""
+    with storage_errors(directory):
+        others = sorted({file.name for file in directory.iterdir()} - {*FILES, RECORD}) if directory.is_dir() else []
+    if others:
+        raise StorageError(
+            f"{directory} holds other files than a dataset's ({', '.join(others[:3])}) and would be replaced whole",
+            mend="move them away, or choose another --out",
+        )
+
+
+def _counts(path: Path, examples: list[Example]) -> dict[str, Any]:
+    return {
+        "examples": len(examples),
+        "families": len({example["meta"]["family"] for example in examples}),
+        "slices": dict(Counter(example["meta"]["slice"] for example in examples)),
+        "sha256": sha256_file(path),
+    }
+
+
+@app.command()
+def load(
+    name: Annotated[str, typer.Argument(help=f"One of {', '.join(LOADERS)}.")],
+    source: Annotated[str, typer.Option("--from", help="hf:OWNER/NAME[@REVISION][:CONFIG], a file or a directory.")],
+    split: Annotated[str, typer.Option(help="The set's own name of the split.")] = "train",
+    limit: Annotated[int | None, typer.Option(min=1, help="The first rows alone.")] = None,
+    out: Annotated[Path, typer.Option(help="Directory that gets NAME/SPLIT.jsonl.")] = Path("data"),
+) -> None:
+    """Turn a public set into examples of a domain: for `train --data` and `eval --data`."""
+    if name not in LOADERS:
+        raise UnknownName("public set", name, LOADERS)
+    module, _, attribute = LOADERS[name].partition(":")
+    examples = list(islice(getattr(import_module(module), attribute)(source, split), limit))
+    path = out / name.partition("/")[2] / f"{split}.jsonl"
+    write_jsonl(path, [dict(example) for example in examples])
+    say(f"{path}: {len(examples)} examples")
+
+
+@app.command()
+def stats(
+    domain: Annotated[str, typer.Argument(help=f"One of {', '.join(DOMAINS)}, or `all`.")] = "all",
+    data: Annotated[Path, typer.Option(help="Directory with DOMAIN/{train,dev,test}.jsonl.")] = Path("data"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+) -> None:
+    """Counts, lengths, families, slices and levels of what was built."""
+    report = {name: {split: statistics(rows) for split, rows in _read(name, data).items()} for name in _named(domain)}
+    if as_json:
+        print(json.dumps(report, indent=2))
+        return
+    for name, splits in report.items():
+        for split, found in splits.items():
+            say(f"{name}/{split}: {found['examples']} examples of {found['families']} families")
+            for label in ("slices", "levels"):
+                if found[label]:
+                    say(f"    {label}: " + ", ".join(f"{count} {key}" for key, count in found[label].items()))
+            for label in ("question", "answer"):
+                words = found[f"{label}_words"]
+                say(f"    words of a {label}: {words['least']} to {words['most']}, median {words['median']}")
+
+
+@app.command()
+def check(
+    domain: Annotated[str, typer.Argument(help=f"One of {', '.join(DOMAINS)}, or `all`.")] = "all",
+    data: Annotated[Path, typer.Option(help="Directory with DOMAIN/{train,dev,test}.jsonl.")] = Path("data"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print every finding as JSON.")] = False,
+) -> None:
+    """Find duplicates and what a test set shares with its training set. Exit code 1 for any."""
+    found = {name: list(contamination.findings(_read(name, data))) for name in _named(domain)}
+    if as_json:
+        print(json.dumps({name: [asdict(finding) for finding in rows] for name, rows in found.items()}, indent=2))
+    for name, rows in found.items():
+        counts = Counter(finding.kind for finding in rows)
+        if not as_json:
+            said = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+            say(f"{name}: {said or 'no duplicates, nothing of the training set in dev or test'}")
+            for finding in rows[:5]:
+                say(f"    {finding.kind}: {finding.left} repeats {finding.right}: {finding.shared[:100]}")
+    total = sum(map(len, found.values()))
+    if total:
+        raise CheckFailed(f"{total} examples repeat another", mend="truemark data build DOMAIN, or leave them out")
+
+
+def _named(domain: str) -> list[str]:
+    if domain not in (*DOMAINS, "all"):
+        raise UnknownName("domain", domain, [*DOMAINS, "all"])
+    return list(DOMAINS) if domain == "all" else [domain]
+
+
+def _read(domain: str, data: Path) -> dict[str, list[Example]]:
+    """The three splits. Raises InvalidData when one is missing or holds a row that is no example."""
+    splits: dict[str, list[Example]] = {}
+    for file, split in FILES.items():
+        splits[split] = read_examples(data / domain / file, domain)
+    return splits
 
 
 FORMATS = {"openai": "domains.openai:rows"}
@@ -64,7 +197,7 @@ def export(
     format: Annotated[str, typer.Option(help=f"One of {', '.join(FORMATS)}.")] = "openai",
     split: Annotated[str, typer.Option(help="train or dev.")] = "train",
     data: Annotated[Path, typer.Option(help="Directory with DOMAIN/{train,dev}.jsonl.")] = Path("data"),
-    out: Annotated[Path | None, typer.Option(help="Default: data/DOMAIN/SPLIT.FORMAT.jsonl.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Default: data/DOMAIN.SPLIT.FORMAT.jsonl.")] = None,
 ) -> None:
     """Write training data in the form that another trainer takes. The test split stays here."""
     room = get(domain)
@@ -77,6 +210,6 @@ def export(
         raise InvalidData(f"no data at {source}", mend=f"truemark data build {domain}")
     module, _, attribute = FORMATS[format].partition(":")
     rows = getattr(import_module(module), attribute)(read_jsonl(source), room.SYSTEM_PROMPT)
-    path = out or source.with_name(f"{split}.{format}.jsonl")
+    path = out or data / f"{domain}.{split}.{format}.jsonl"
     write_jsonl(path, rows)
     say(f"{path}: {len(rows)} conversations")

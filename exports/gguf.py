@@ -68,7 +68,7 @@ def training_text(source: Source) -> str:
     manifest = source.artifact.manifest
     template = chat.read_template(source.path)
     special = chat.special_tokens(source.path)
-    train = domains.get(manifest.domain).build(manifest.seed or 0, EXAMPLES)["train"]
+    train = domains.get(manifest.domain).build(manifest.seed or 0, EXAMPLES, manifest.levels)["train"]
     return "".join(
         chat.render(template, example["messages"], add_generation_prompt=False, **special) for example in train
     )

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 import domains
+from domains.base import asked
 from exports import measures
 from exports.reference import SAMPLING, Reference, answer_logprobs
 from truemark import artifacts, chat
@@ -165,7 +166,7 @@ def _same_words(runtime: Runtime, artifact: Artifact, reference: Reference) -> l
     inside = getattr(runtime, "metadata_template", None)  # a GGUF carries a second copy
     same = template == reference.template and inside in (None, reference.template)
     try:
-        rendered = [runtime.prompt_ids(example["messages"][:1]) for example in reference.examples]
+        rendered = [runtime.prompt_ids(asked(example)) for example in reference.examples]
     except TruemarkError:  # a template that cannot render these messages renders no prompt right
         rendered = [[] for _ in reference.examples]
     equal = float(np.mean([found == wanted for found, wanted in zip(rendered, reference.prompt_ids, strict=True)]))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import domains
+from domains.base import asked
 from truemark import models
 from truemark.errors import EngineError
 from truemark.runtimes import Runtime, Sampling, open_runtime
@@ -44,9 +45,10 @@ def probe(model: Path | str, domain: str) -> dict[str, Any]:
 def measure(text: str, domain: str) -> dict[str, Any]:
     """Load `text` and decode. Decoding speed leaves the prompt out: (n - 1 tokens) over (time of n tokens - time of one)."""
     room = domains.get(domain)
-    questions = [example["messages"][:1] for example in room.build(7, 1)["dev"][: max(BATCHES)]]
+    model = models.resolve(text)
+    questions = [asked(example) for example in room.build(7, 1, model.levels)["dev"][: max(BATCHES)]]
     began = time.monotonic()
-    with open_runtime(models.resolve(text)) as runtime:
+    with open_runtime(model) as runtime:
         ids = [runtime.prompt_ids(question) for question in questions]
         _seconds(runtime, ids[:1], 1)
         load = time.monotonic() - began

@@ -114,11 +114,8 @@ def make(source: Source, format: str, path: Path, *, keep_failed: bool, prompts:
             draft.manifest.parents = [
                 Parent(name=manifest.name, sha256=source.artifact.sha, path=_relative(source.path, path))
             ]
-            draft.manifest.recipe, draft.manifest.data_sha256, draft.manifest.seed = (
-                manifest.recipe,
-                manifest.data_sha256,
-                manifest.seed,
-            )
+            for field in ("recipe", "data_sha256", "levels", "seed"):
+                setattr(draft.manifest, field, getattr(manifest, field))
             measured = reference(source.ref, source.base, manifest.domain, prompts)
             mark = measure(Artifact(draft.path, draft.manifest), measured)
             write_json(draft.path / MARK, mark)

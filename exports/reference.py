@@ -6,7 +6,7 @@ Both are run once for an adapter and kept in the cache under the hash of adapter
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 import domains
-from domains.base import Example
+from domains.base import Example, asked
 from exports.measures import Distributions, nll
 from truemark.chat import read_template
 from truemark.console import progress
@@ -57,9 +57,9 @@ class Reference:
     """V: columns of the adapter's logits; more than the vocabulary where the base pads its embeddings."""
 
 
-def held_out(domain: str, prompts: int) -> list[Example]:
+def held_out(domain: str, prompts: int, levels: Sequence[str] = ()) -> list[Example]:
     """`prompts` examples of the domain's test split, spread evenly over its slices and kinds. Raises TruemarkError when it has fewer."""
-    test = domains.get(domain).build(SEED, 1)["test"]
+    test = domains.get(domain).build(SEED, 1, levels)["test"]
     if not 1 <= prompts <= len(test):
         raise TruemarkError(f"expected 1 to {len(test)} prompts, the test split of {domain}, found {prompts}")
     return [test[index * len(test) // prompts] for index in range(prompts)]
@@ -67,8 +67,8 @@ def held_out(domain: str, prompts: int) -> list[Example]:
 
 def reference(adapter: ModelRef, base: ModelRef, domain: str, prompts: int = PROMPTS) -> Reference:
     """The reference of an adapter, from the cache or measured now (about a minute on 2 cores for 64 prompts)."""
-    examples = held_out(domain, prompts)
-    prompts_sha = sha256_json([[example["messages"][0], example["reference"]] for example in examples])
+    examples = held_out(domain, prompts, adapter.levels)
+    prompts_sha = sha256_json([[*asked(example), example["reference"]] for example in examples])
     key = sha256_json(
         {
             "version": _VERSION,
@@ -87,7 +87,7 @@ def reference(adapter: ModelRef, base: ModelRef, domain: str, prompts: int = PRO
 def _measure(adapter: ModelRef, domain: str, examples: list[Example], out: Path) -> None:
     check = domains.get(domain).check
     with progress("reference: adapter and base", total=3 * len(examples)) as advance, TorchRuntime(adapter) as runtime:
-        prompts = [runtime.prompt_ids(example["messages"][:1]) for example in examples]
+        prompts = [runtime.prompt_ids(asked(example)) for example in examples]
         answers: list[list[int]] = [[] for _ in examples]
         scores = [0.0] * len(examples)
         end = min(runtime.eos_ids())

@@ -1,17 +1,21 @@
-"""What hostile input might make a worker do. Run only inside the sandbox."""
+"""Functions that misbehave, for the sandbox's workers."""
 
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 
-def echo(value: object) -> object:
+def echo(value: Any) -> Any:
     return value
+
+
+def pid() -> int:
+    return os.getpid()
 
 
 def spin() -> None:
@@ -23,31 +27,89 @@ def sleep(seconds: float) -> None:
     time.sleep(seconds)
 
 
-def eat_memory() -> int:
-    return len(bytearray(8 << 30))
+def pid_then_sleep(seconds: float) -> int:
+    time.sleep(seconds)
+    return os.getpid()
 
 
-def flood() -> str:
-    return "x" * (4 << 20)
+def hog_memory() -> int:
+    return len([bytearray(1 << 26) for _ in range(10_000)])
 
 
-def die() -> None:
-    os._exit(3)
+def flood(size: int) -> str:
+    return "x" * size
+
+
+def print_much() -> str:
+    sys.stdout.write("y" * 3_000_000)
+    print("y" * 3_000_000, file=sys.stderr)
+    return "printed"
+
+
+def leave(code: int) -> None:
+    os._exit(code)
+
+
+def leave_politely() -> None:
+    sys.exit(3)
+
+
+def abort() -> None:
+    os.abort()
+
+
+def nest(depth: int) -> list[Any]:
+    value: list[Any] = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+def recurse(depth: int = 0) -> int:
+    return recurse(depth + 1)
+
+
+def fail() -> None:
+    raise ZeroDivisionError("by zero")
+
+
+def not_json() -> object:
+    return object()
 
 
 def write(path: str) -> None:
     Path(path).write_text("written")
 
 
+def write_by_descriptor(path: str) -> None:
+    os.write(os.open(path, os.O_WRONLY | os.O_CREAT), b"written")
+
+
+def remove(path: str) -> None:
+    Path(path).unlink()
+
+
+def make_directory(path: str) -> None:
+    Path(path).mkdir()
+
+
 def connect() -> None:
-    socket.socket()
+    import socket
+
+    socket.create_connection(("127.0.0.1", 9), timeout=1)
 
 
-def spawn(path: str) -> None:
-    subprocess.run(["touch", path], check=False)
+def start_process() -> None:
+    subprocess.run(["true"], check=True)
 
 
-def say() -> int:
-    print("not an answer")
-    sys.stdout.flush()
-    return 7
+def shell() -> None:
+    os.system("true")
+
+
+def fork() -> None:
+    os.fork()
+
+
+def signal_parent() -> None:
+    os.kill(os.getppid(), 0)

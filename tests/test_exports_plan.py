@@ -198,7 +198,7 @@ def test_training_data_for_openai(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.chdir(tmp_path)
     assert cli.run(["data", "build", "math", "--n", "20"]) == 0
     assert cli.run(["data", "export", "math", "--format", "openai"]) == 0
-    rows = [json.loads(line) for line in Path("data/math/train.openai.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in Path("data/math.train.openai.jsonl").read_text().splitlines()]
     assert len(rows) == 20 and all(set(entry) == {"messages"} for entry in rows)
     assert [message["role"] for message in rows[0]["messages"]] == ["system", "user", "assistant"]
     with pytest.raises(UnknownName, match="openai"):

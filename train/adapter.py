@@ -52,6 +52,8 @@ def train_adapter(recipe: Recipe, data: Path, out: Path, *, resume: bool = False
         _write(draft.path, model, tokenizer, recipe, report)
         draft.manifest.recipe = {**fingerprint["recipe"], "fingerprint": sha256_json(fingerprint)}  # type: ignore[dict-item]
         draft.manifest.data_sha256 = data_sha
+        found = {row.get("meta", {}).get("level") for row in rows}
+        draft.manifest.levels = [level for level in domain.LEVELS if level in found]
         draft.manifest.seed = recipe.seed
     shutil.rmtree(work, ignore_errors=True)
     return artifacts.open_artifact(out)

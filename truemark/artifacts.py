@@ -92,6 +92,8 @@ class Manifest(_Strict):
     recipe: dict[str, Any] = Field(default_factory=dict)
     data_sha256: str | None = None
     """Hash of the training file."""
+    levels: list[str] = Field(default_factory=list)
+    """Levels of the domain that the training file holds; empty where it holds none. Marks are measured on the same ones."""
     seed: int | None = None
     trust_remote_code: bool = False
     failed: bool = False

@@ -28,7 +28,10 @@ def storage_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StorageError(f"no space left while writing {path}", mend=f"df -h {_existing(path)}") from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        nowhere = error.errno == errno.ENOENT and str(error.filename) in map(
+            str, (path, *path.parents)
+        )  # as under /proc
+        if nowhere or error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG):
             raise StorageError(f"cannot write {path}: {error.strerror}", mend="choose another --out") from error
         if error.errno in (errno.ENOTDIR, errno.EEXIST, errno.EISDIR):
             raise StorageError(
@@ -121,15 +124,15 @@ def publish_directory(path: Path) -> Iterator[Path]:
     On any exception (KeyboardInterrupt too) the temporary directory is removed and `path` is left as it was.
     An existing `path` is replaced whole. Leftovers of processes that were killed are swept first.
     """
-    path = path.absolute()
+    named, path = path, path.absolute()
     tmp = path.with_name(f".{path.name}.tmp-{os.getpid()}")
     old = path.with_name(f".{path.name}.old-{os.getpid()}")
-    with storage_errors(path):
+    with storage_errors(named):
         path.parent.mkdir(parents=True, exist_ok=True)
         _sweep(path)
         tmp.mkdir()
     try:
-        with storage_errors(path):
+        with storage_errors(named):
             yield tmp
             for file in sorted(tmp.rglob("*")):
                 _fsync(file)

@@ -47,6 +47,11 @@ class ModelRef:
         """Short unique name for tables: the artifact's id, else the reference."""
         return self.artifact.id if self.artifact else self.text
 
+    @property
+    def levels(self) -> list[str]:
+        """The domain's levels that the adapter behind it was trained on; empty for all."""
+        return self.artifact.manifest.levels if self.artifact else []
+
     def local_path(self) -> Path:
         """The directory or file that a runtime loads; converts the embedded base on first use.
 

@@ -19,7 +19,7 @@ from truemark.settings import SERVE_PORT
 ADAPTER = "runs/math-smollm2"
 QUESTION = "Solve for x: 3x + 7 = 22"
 STEPS = (
-    "data build math",
+    "data build math --level basics",
     "train math",
     f"export {ADAPTER} --to fp16,gguf --quant f16,q8_0",
     f"eval math --model smollm2-135m --model {ADAPTER} --model {ADAPTER}.fp16"

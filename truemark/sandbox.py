@@ -3,10 +3,11 @@
     sandbox.call("domains.math.equivalence:match", pairs, None, limits=Limits(cpu_seconds=4))
 
 A worker is a fresh Python (never a fork of this process, which may hold torch's threads) that reads one JSON call a line and writes
-one JSON answer a line. It is kept for the next call, so an import is paid once; a call that goes over a limit costs the worker its life
-and raises SandboxFailed. In a worker: RLIMIT_AS (memory), RLIMIT_CPU (the worker outlives no parent), RLIMIT_FSIZE 0 (no file can be written to),
-RLIMIT_NPROC 0 (no process or thread), and, from Python, no `socket` and no opening for writing. This bounds code of ours that computes
-on untrusted data. It is not a jail for untrusted code: none is ever run.
+one JSON answer a line. It is kept for the next call, so an import is paid once, and is not counted against the call's limits. A call
+that goes over a limit costs the worker its life and raises SandboxFailed; the next call gets another worker.
+
+What a worker enforces on itself is in `truemark/sandbox_worker.py`. This bounds code of ours that computes on untrusted data.
+It is not a jail for untrusted code: none is ever run.
 """
 
 from __future__ import annotations
@@ -15,15 +16,17 @@ import atexit
 import json
 import os
 import selectors
+import signal
 import subprocess
 import sys
 import threading
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 Failure = Literal["timeout", "memory", "output", "crashed", "error"]
+TICK = 0.25
+"""Seconds between two looks at a busy worker's processor time."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class Limits:
     """What one call may use."""
 
     cpu_seconds: float = 5
-    """Processor time of this call; checked from outside, four times a second."""
+    """Processor time of this call, measured every TICK."""
     wall_seconds: float = 10
     memory_mib: int = 1024
     """Address space of the worker, libraries included."""
@@ -39,105 +42,182 @@ class Limits:
 
 
 LOADING = Limits(cpu_seconds=60, wall_seconds=300)
-"""For the import of a worker's own module."""
+"""For the import of a call's module: the code is ours, and a loaded machine may take long over it."""
 
 
 class SandboxFailed(Exception):
     """The call went over a limit (`timeout`, `memory`, `output`), killed its worker (`crashed`) or raised (`error`)."""
 
-    def __init__(self, kind: Failure, message: str) -> None:
+    def __init__(self, kind: Failure, message: str, error: str | None = None) -> None:
         super().__init__(message)
         self.kind = kind
+        self.error = error
+        """Name of the exception's class where the function raised one."""
 
 
 def call(target: str, *arguments: Any, limits: Limits = Limits()) -> Any:
-    """Run `"module:function"` on JSON-able arguments in a worker. Safe from several threads.
+    """Run `"module:function"` on JSON-able arguments in a worker and give its JSON-able result. Safe from several threads.
 
-    Raises SandboxFailed, never anything that depends on the arguments.
+    Raises SandboxFailed, and TypeError or ValueError for arguments that are not JSON.
     """
-    worker = _take(limits.memory_mib)
-    healthy = False
-    try:
-        worker.load(target.partition(":")[0])
-        answer = worker.ask({"target": target, "arguments": arguments, "cpu_seconds": limits.cpu_seconds}, limits)
-        healthy = True
-    finally:
-        if healthy:
-            _give_back(worker)
-        else:
-            worker.kill()
-    if "result" in answer:
+    request = _encode(target=target, arguments=arguments, cpu_seconds=limits.cpu_seconds, wall=limits.wall_seconds)
+    return _pool.call(target.partition(":")[0], request, limits)
+
+
+def _encode(**request: Any) -> bytes:
+    return json.dumps(request).encode() + b"\n"
+
+
+class _Pool:
+    """At most `size` workers, each with one call at a time; the rest of the callers wait."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.places = threading.BoundedSemaphore(size)
+        self.lock = threading.Lock()
+        self.idle: list[_Worker] = []
+        self.alive: set[_Worker] = set()
+
+    def call(self, module: str, request: bytes, limits: Limits) -> Any:
+        with self.places:
+            worker = self._take(limits.memory_mib)
+            try:
+                worker.load(module)
+                answer = worker.ask(request, limits)
+                if answer.get("error") == "MemoryError":
+                    raise SandboxFailed("memory", f"more than {limits.memory_mib} MiB of memory", "MemoryError")
+            except BaseException:
+                self._end(worker)
+                raise
+            with self.lock:
+                self.idle.append(worker)
+        if "error" in answer:
+            raise SandboxFailed("error", f"{answer['error']}: {answer['message']}", answer["error"])
         return answer["result"]
-    raise SandboxFailed(
-        "memory" if answer["error"] == "MemoryError" else "error", f"{answer['error']}: {answer['message']}"
-    )
+
+    def _take(self, memory_mib: int) -> _Worker:
+        ended: list[_Worker] = []
+        try:
+            with self.lock:
+                ended += [worker for worker in self.idle if worker.process.poll() is not None]
+                self.idle = [worker for worker in self.idle if worker not in ended]
+                fitting = next((w for w in reversed(self.idle) if w.memory_mib == memory_mib), None)
+                if fitting is not None:
+                    self.idle.remove(fitting)
+                    return fitting
+                if len(self.alive) >= self.size and self.idle:
+                    ended.append(self.idle.pop(0))
+        finally:
+            for worker in ended:
+                self._end(worker)
+        worker = _Worker(memory_mib)
+        with self.lock:
+            self.alive.add(worker)
+        return worker
+
+    def _end(self, worker: _Worker) -> None:
+        worker.kill()
+        with self.lock:
+            self.alive.discard(worker)
+
+    def close(self) -> None:
+        for worker in list(self.alive):
+            self._end(worker)
 
 
 class _Worker:
+    """One process of `truemark.sandbox_worker` and its two pipes."""
+
     def __init__(self, memory_mib: int) -> None:
         self.memory_mib = memory_mib
         self.loaded: set[str] = set()
-        path = os.pathsep.join(word or str(Path.cwd()) for word in sys.path)
         environment = {
-            "PATH": os.environ.get("PATH", ""),
-            "PYTHONPATH": path,
+            "PYTHONPATH": os.pathsep.join(os.path.abspath(word) for word in sys.path),  # noqa: PTH100 ('' is the cwd)
             "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONHASHSEED": "0",
             "OMP_NUM_THREADS": "1",
             "OPENBLAS_NUM_THREADS": "1",
-            "PYTHONHASHSEED": "0",
         }
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "truemark.sandbox", str(memory_mib)],
+            [sys.executable, "-P", "-m", "truemark.sandbox_worker", str(memory_mib)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env=environment,
-            start_new_session=True,
+            start_new_session=True,  # Ctrl-C is for the parent, which then closes the pipe
+            bufsize=0,
         )
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.input, self.output = self.process.stdin.fileno(), self.process.stdout.fileno()
+        os.set_blocking(self.input, False)
 
     def load(self, module: str) -> None:
-        """Import the module once, outside the limits of a call: on a busy machine SymPy takes its time."""
-        if module not in self.loaded:
-            self.ask(
-                {"target": "importlib:import_module", "arguments": [module], "cpu_seconds": LOADING.cpu_seconds},
-                LOADING,
-            )
-            self.loaded.add(module)
+        """Import a module for later calls. Raises SandboxFailed."""
+        if module in self.loaded:
+            return
+        answer = self.ask(_encode(load=module, cpu_seconds=LOADING.cpu_seconds, wall=LOADING.wall_seconds), LOADING)
+        if "error" in answer:
+            raise SandboxFailed("error", f"cannot import {module}: {answer['message']}", answer["error"])
+        self.loaded.add(module)
 
-    def ask(self, request: dict[str, Any], limits: Limits) -> dict[str, Any]:
-        assert self.process.stdin is not None
-        began, cpu = time.monotonic(), self._cpu()
-        try:
-            self.process.stdin.write(json.dumps(request).encode() + b"\n")
-            self.process.stdin.flush()
-        except OSError:
-            raise SandboxFailed("crashed", "the worker had died") from None
-        line = self._read_line(began, cpu, limits)
+    def ask(self, request: bytes, limits: Limits) -> dict[str, Any]:
+        """Send one line, wait for one line. Raises SandboxFailed; the worker is then unfit for another call."""
+        line = self._exchange(request, limits)
         try:
             answer: dict[str, Any] = json.loads(line)
-        except ValueError:
-            raise SandboxFailed("crashed", "the worker died in the middle of its answer") from None
+        except (ValueError, RecursionError):
+            raise SandboxFailed("output", "an answer that is not JSON, or nested too deep") from None
         return answer
 
-    def _read_line(self, began: float, cpu: float, limits: Limits) -> bytes:
-        assert self.process.stdout is not None
-        stream = self.process.stdout.fileno()
-        content = b""
+    def _exchange(self, request: bytes, limits: Limits) -> bytes:
+        unsent, received = memoryview(request), bytearray()
+        began, cpu = time.monotonic(), self._cpu()
+        looked = began
         with selectors.DefaultSelector() as selector:
-            selector.register(stream, selectors.EVENT_READ)
-            while not content.endswith(b"\n"):
-                if selector.select(0.25):
-                    chunk = os.read(stream, 1 << 16)
-                    if not chunk:
-                        raise SandboxFailed("crashed", "the worker died")
-                    content += chunk
-                    if len(content) > limits.output_bytes:
-                        raise SandboxFailed("output", f"more than {limits.output_bytes} bytes of output")
-                elif time.monotonic() - began > limits.wall_seconds:
-                    raise SandboxFailed("timeout", f"no answer within {limits.wall_seconds} s")
-                elif self._cpu() - cpu > limits.cpu_seconds:
-                    raise SandboxFailed("timeout", f"more than {limits.cpu_seconds} s of processor time")
-        return content
+            selector.register(self.output, selectors.EVENT_READ)
+            selector.register(self.input, selectors.EVENT_WRITE)
+            while not received.endswith(b"\n"):
+                for key, _ in selector.select(TICK):
+                    if key.fd == self.output:
+                        received += self._read()
+                    elif unsent := unsent[self._write(unsent) :]:
+                        continue
+                    else:
+                        selector.unregister(self.input)
+                if len(received) > limits.output_bytes:
+                    raise SandboxFailed("output", f"more than {limits.output_bytes} bytes of output")
+                now = time.monotonic()
+                if now - looked >= TICK:
+                    looked = now
+                    if now - began > limits.wall_seconds:
+                        raise SandboxFailed("timeout", f"no answer within {limits.wall_seconds:g} s")
+                    if self._cpu() - cpu > limits.cpu_seconds:
+                        raise SandboxFailed("timeout", f"more than {limits.cpu_seconds:g} s of processor time")
+        return bytes(received)
+
+    def _read(self) -> bytes:
+        chunk = os.read(self.output, 1 << 16)
+        if not chunk:
+            self._died()
+        return chunk
+
+    def _write(self, content: memoryview) -> int:
+        try:
+            return os.write(self.input, content)
+        except BlockingIOError:
+            return 0
+        except OSError:
+            self._died()
+            raise
+
+    def _died(self) -> None:
+        """Raise SandboxFailed that says how the process ended."""
+        code = self.process.wait()
+        if -code in (signal.SIGXCPU, signal.SIGALRM):
+            raise SandboxFailed("timeout", "the worker's own limit on time ended it")
+        raise SandboxFailed(
+            "crashed", f"the worker died ({signal.Signals(-code).name if code < 0 else f'exit {code}'})"
+        )
 
     def _cpu(self) -> float:
         """Processor seconds of the worker so far (Linux; 0 elsewhere, where wall time bounds alone)."""
@@ -152,101 +232,22 @@ class _Worker:
         self.process.kill()
         self.process.wait()
         for stream in (self.process.stdin, self.process.stdout):
-            if stream is not None:
-                try:
-                    stream.close()
-                except OSError:  # a pipe to a dead process may refuse its last flush
-                    pass
+            assert stream is not None
+            stream.close()
 
 
-_idle: list[_Worker] = []
-_lock = threading.Lock()
+_pool = _Pool(max(2, os.cpu_count() or 1))
 
 
-def _take(memory_mib: int) -> _Worker:
-    with _lock:
-        for index, worker in enumerate(_idle):
-            if worker.memory_mib == memory_mib:
-                del _idle[index]
-                return worker
-    return _Worker(memory_mib)
+def _forget() -> None:
+    """In a forked child: the workers and their locks are the parent's."""
+    global _pool  # noqa: PLW0603
+    _pool = _Pool(_pool.size)
 
 
-def _give_back(worker: _Worker) -> None:
-    with _lock:
-        if len(_idle) < (os.cpu_count() or 1):
-            _idle.append(worker)
-            return
-    worker.kill()
+def _close() -> None:
+    _pool.close()  # the one that is current then
 
 
-@atexit.register
-def _end() -> None:
-    while _idle:
-        _idle.pop().kill()
-
-
-def _work(memory_mib: int) -> None:
-    """The worker's loop: one JSON call a line from standard input, until it closes."""
-    from importlib import import_module
-
-    output = os.fdopen(os.dup(1), "wb")
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    _confine(memory_mib)
-    for line in sys.stdin.buffer:
-        try:
-            request = json.loads(line)
-            _bound_processor_time(request["cpu_seconds"])
-            module, _, name = request["target"].partition(":")
-            result = getattr(import_module(module), name)(*request["arguments"])
-            content = json.dumps({"result": None if module == "importlib" else result})
-        except Exception as error:  # noqa: BLE001 - whatever the function raises is an answer, not a crash
-            content = json.dumps({"error": type(error).__name__, "message": str(error)[:500]})
-        output.write(content.encode() + b"\n")
-        output.flush()
-
-
-def _bound_processor_time(seconds: float) -> None:
-    """The kernel ends the worker a little after the pool would have, so it outlives no parent that was killed."""
-    import resource
-
-    used = time.process_time()
-    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
-    resource.setrlimit(resource.RLIMIT_CPU, (int(used + seconds) + 2, hard))
-
-
-def _confine(memory_mib: int) -> None:
-    import contextlib
-    import resource
-    import signal
-
-    resource.setrlimit(resource.RLIMIT_AS, (memory_mib << 20, memory_mib << 20))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    def audit(event: str, arguments: tuple[Any, ...]) -> None:
-        if event in ("socket.__new__", "subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork"):
-            raise PermissionError(f"{event} in the sandbox")
-        if event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
-            raise PermissionError("writing in the sandbox")
-        if event in (
-            "os.remove",
-            "os.rename",
-            "os.mkdir",
-            "os.rmdir",
-            "os.truncate",
-            "os.link",
-            "os.symlink",
-            "shutil.rmtree",
-        ):
-            raise PermissionError(f"{event} in the sandbox")
-
-    sys.addaudithook(audit)
-
-
-if __name__ == "__main__":
-    _work(int(sys.argv[1]))
+os.register_at_fork(after_in_child=_forget)
+atexit.register(_close)

@@ -7,7 +7,7 @@ from domains.math.build import build
 from domains.math.check import REASONS, check
 from domains.math.solve import solve
 
-__all__ = ["CARD", "NAME", "REASONS", "SLICES", "SYSTEM_PROMPT", "build", "check", "messages", "solve"]
+__all__ = ["CARD", "LEVELS", "NAME", "REASONS", "SLICES", "SYSTEM_PROMPT", "build", "check", "messages", "solve"]
 
 NAME = "math"
 SYSTEM_PROMPT = "Solve step by step."
@@ -15,9 +15,11 @@ SLICES = {
     "numbers": "trained wordings, new numbers",
     "wording": "wordings that were never trained on",
 }
+LEVELS = {"basics": "ten kinds of problem in small numbers, which a 135M model learns in five minutes"}
 CARD = Card(
     title="Math",
     description="Equations, derivatives, integrals, percentages, rates, fractions and word problems, step by step. SymPy checks every answer.",
+    checker="SymPy",
     examples=(
         "Solve for x: 3x + 7 = 22",
         "What is 30% of 80?",

@@ -7,6 +7,7 @@ slices: `numbers` (trained wordings, new problems) and `wording` (wordings that 
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from functools import lru_cache
 from importlib.resources import files
 
@@ -28,7 +29,7 @@ def wordings() -> dict[str, list[str]]:
     return loaded
 
 
-def build(seed: int, n: int) -> dict[str, list[Example]]:
+def build(seed: int, n: int, levels: Sequence[str] = ()) -> dict[str, list[Example]]:
     """`n` training examples, 120 for dev and 160 for test, balanced over kinds; no question occurs twice.
 
     A problem of dev or test (its numbers, whatever the wording and the names of unknowns) occurs in no other split.
@@ -66,8 +67,8 @@ def _draw(seed: str, size: int, which: slice, seen: set[str]) -> list[Example]:
                 break
         else:
             raise TruemarkError(
-                f"there are not {size} different {name} questions: {kind} gives {len(examples) // len(KINDS)}",
-                mend="a smaller --n",
+                f"math cannot make {size} different examples: no new question of the kind {kind} after {len(examples)}",
+                mend=f"a smaller --n, say {len(examples) // 2}",
             )
         verify(problem)
         seen.add(normalised(question))
@@ -92,5 +93,5 @@ def _example(id: str, question: str, problem: Problem, wording: int, part: str) 
         "id": id,
         "messages": [{"role": "user", "content": question}, {"role": "assistant", "content": solution(problem)}],
         "reference": problem.answer,
-        "meta": {"kind": problem.kind, "family": f"{problem.kind}.w{wording}", "slice": part},
+        "meta": {"kind": problem.kind, "family": f"{problem.kind}.w{wording}", "slice": part, "level": "basics"},
     }

@@ -1,16 +1,18 @@
 """The verdict on one answer: read it, then decide equivalence with the reference.
 
-Plain numbers are compared as exact fractions here; everything else goes to SymPy in the sandbox.
+Numbers are compared here as exact fractions; every expression goes to SymPy in the sandbox, all comparisons of an answer in one call.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from domains.base import Example, Verdict
 from domains.math.answers import Part, final_answer, read_answer, read_prose
-from domains.math.expressions import TooLarge, Unparsable, to_fraction
+from domains.math.expressions import TooLarge, Tree, Unparsable, is_number, to_fraction, variables
 from truemark import sandbox
+from truemark.errors import InvalidData
 
 REASONS = {
     "ok": "the final answer equals the reference",
@@ -18,33 +20,54 @@ REASONS = {
     "wrong_variable": "the value is given for another variable",
     "missing_value": "fewer values than the reference has",
     "extra_value": "more values than the reference has",
+    "not_evaluated": "the final answer is a computation where a number is asked for",
+    "unsolved": "the final answer is an equation that does not hold, or is not solved for the unknown",
     "no_answer": "no final answer in the text",
     "unparsable": "the final answer is not an expression",
     "too_large": "the text or a number in it is beyond the limits",
-    "timeout": "SymPy did not decide within the limits",
+    "timeout": "SymPy did not decide within the limits of time",
+    "undecided": "SymPy failed on the final answer",
 }
-LIMITS = sandbox.Limits(cpu_seconds=4, wall_seconds=40, memory_mib=1024)
+LIMITS = sandbox.Limits(cpu_seconds=4, wall_seconds=90, memory_mib=1024)
+"""Processor time decides, so that a verdict does not depend on what else the machine does."""
+
+
+class _Failed(Exception):
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 def check(prediction: str, example: Example) -> Verdict:
-    """Judge a model's text by its final answer. Never raises on hostile text.
+    """Judge a model's text by its final answer. Never raises on hostile text; InvalidData for a reference that is no answer.
 
-    Antiderivatives (a reference that ends in `+ C`) are compared up to a constant; roots in any order; unknowns by name.
+    `1/2`, `0.5`, `\\frac12` and `x = 1/2` are one answer; decimals are exact (0.33 is not 1/3). Antiderivatives (a reference with
+    a constant C) are compared up to a constant; roots as sets; unknowns by name, or in the reference's order when unnamed. Units, currency
+    and percent signs are ignored.
     """
-    reference = example["reference"]
+    try:
+        wanted = read_answer(example["reference"])
+    except (Unparsable, TooLarge) as error:
+        raise InvalidData(f"example {example['id']!r}: the reference {example['reference']!r}: {error}") from None
+    answer: str | None = None
     try:
         answer = final_answer(prediction)
         if answer is None:
-            return _failed("no_answer", "no `Answer:` line and no value in the last line", None)
-        if answer == reference:
-            return Verdict(1.0, True, "ok", {"message": REASONS["ok"], "answer": answer})
-        return _compare(_values(answer), read_answer(reference), answer)
+            raise _Failed("no_answer", "no `Answer:` line and no value in the last line")
+        if answer != example["reference"]:
+            _compare(_values(answer), wanted)
+        return Verdict(1.0, True, "ok", {"message": REASONS["ok"], "answer": answer})
+    except _Failed as failed:
+        reason, message = failed.reason, str(failed)
     except Unparsable as error:
-        return _failed("unparsable", f"cannot read the final answer: {error}", answer)
+        reason, message = "unparsable", f"cannot read the final answer: {error}"
     except (TooLarge, RecursionError) as error:
-        return _failed("too_large", str(error), None)
+        reason, message = "too_large", str(error)
     except ZeroDivisionError:
-        return _failed("wrong_value", "the final answer divides by zero", answer)
+        reason, message = "wrong_value", "the final answer divides by zero"
+    except sandbox.SandboxFailed as failure:
+        reason, message = _reason(failure), str(failure)
+    return Verdict(0.0, False, reason, {"message": message[:300], "answer": answer[:200] if answer else None})
 
 
 def _values(answer: str) -> list[Part]:
@@ -57,57 +80,72 @@ def _values(answer: str) -> list[Part]:
         return read_prose(answer)
 
 
-def _compare(found: list[Part], wanted: list[Part], answer: str) -> Verdict:
+def _reason(failure: sandbox.SandboxFailed) -> str:
+    if failure.kind in ("memory", "output") or failure.error in ("TooLarge", "RecursionError"):
+        return "too_large"
+    return "timeout" if failure.kind == "timeout" else "undecided"
+
+
+def _compare(found: list[Part], wanted: list[Part]) -> None:
+    """Raise _Failed unless the two answers are one."""
+    if len({part.variable for part in wanted}) > 1:
+        pairs = _by_name(found, wanted)
+    else:
+        if any(a.variable and b.variable and _other_name(a, b) for a in found for b in wanted):
+            raise _Failed("wrong_variable", f"expected a value of {wanted[0].variable}")
+        pairs = [(a, b) for a in found for b in wanted]
+    chained = [(part.tree, other) for part in found for other in part.chain]
+    equal = _equal([*((a.tree, b.tree) for a, b in pairs), *chained], _integration_variable(wanted))
+    if not all(equal[len(pairs) :]):
+        raise _Failed("unsolved", REASONS["unsolved"])
+    _all_matched(found, wanted, [pair for pair, same in zip(pairs, equal, strict=False) if same])
+    for a, b in pairs:
+        if to_fraction(b.tree) is not None and not is_number(a.tree):
+            raise _Failed("not_evaluated", REASONS["not_evaluated"])
+
+
+def _by_name(found: list[Part], wanted: list[Part]) -> list[tuple[Part, Part]]:
+    """The values of each unknown side by side; in the reference's order where no name is given."""
     if len(found) != len(wanted):
         reason = "missing_value" if len(found) < len(wanted) else "extra_value"
-        return _failed(reason, f"expected {len(wanted)} values, found {len(found)}", answer)
-    roots = len({part.variable for part in wanted}) == 1
-    if not roots and all(part.variable for part in found):
-        named = {part.variable: part for part in found}
-        if set(named) != {part.variable for part in wanted}:
-            return _failed("wrong_variable", "the unknowns have other names", answer)
-        found = [named[part.variable] for part in wanted]
-    elif any(a.variable and b.variable and a.variable != b.variable for a, b in zip(found, wanted, strict=True)):
-        return _failed("wrong_variable", f"expected {wanted[0].variable}, found {found[0].variable}", answer)
-    orders = [wanted] if not roots or len(wanted) > 4 else _orders(wanted)
-    try:
-        equal = any(all(_equal_parts(found, order)) for order in orders)
-    except sandbox.SandboxFailed as failure:
-        reason = "too_large" if failure.kind in ("memory", "output") else "timeout"
-        return _failed(reason, str(failure), answer)
-    if not equal:
-        return _failed("wrong_value", "the final answer is another value than the reference", answer)
-    return Verdict(1.0, True, "ok", {"message": REASONS["ok"], "answer": answer})
+        raise _Failed(reason, f"expected {len(wanted)} values, found {len(found)}")
+    if not any(part.variable for part in found):
+        return list(zip(found, wanted, strict=True))
+    named = {(part.variable or "").lower(): part for part in found}
+    if set(named) != {(part.variable or "").lower() for part in wanted}:
+        raise _Failed("wrong_variable", f"expected {' and '.join(str(part.variable) for part in wanted)}")
+    return [(named[(part.variable or "").lower()], part) for part in wanted]
 
 
-def _orders(parts: list[Part]) -> list[list[Part]]:
-    from itertools import permutations
-
-    return [list(order) for order in permutations(parts)]
+def _other_name(one: Part, other: Part) -> bool:
+    return (one.variable or "").lower() != (other.variable or "").lower()
 
 
-def _equal_parts(found: list[Part], wanted: list[Part]) -> list[bool]:
-    values = [(to_fraction(a.tree), to_fraction(b.tree)) for a, b in zip(found, wanted, strict=True)]
-    if all(a is not None and b is not None for a, b in values):
-        return [a == b for a, b in values]
-    pairs = [[a.tree, b.tree] for a, b in zip(found, wanted, strict=True)]
-    equal: list[bool] = sandbox.call(
-        "domains.math.equivalence:match", pairs, _integration_variable(wanted), limits=LIMITS
-    )
-    return equal
+def _all_matched(found: Sequence[Part], wanted: Sequence[Part], same: list[tuple[Part, Part]]) -> None:
+    extra = [part for part in found if not any(part is a for a, _ in same)]
+    missing = [part for part in wanted if not any(part is b for _, b in same)]
+    if extra and missing:
+        raise _Failed("wrong_value", "the final answer is another value than the reference")
+    if missing:
+        raise _Failed("missing_value", f"expected {len(wanted)} values, found {len(found)}")
+    if extra:
+        raise _Failed("extra_value", f"expected {len(wanted)} values, found {len(found)}")
+
+
+def _equal(pairs: list[tuple[Tree, Tree]], constant_in: str | None) -> list[bool]:
+    """Whether each pair is one value. Raises TooLarge, ZeroDivisionError or SandboxFailed."""
+    verdicts: list[bool | None] = []
+    for one, other in pairs:
+        a, b = to_fraction(one), to_fraction(other)
+        verdicts.append(None if a is None or b is None else a == b)
+    unknown: list[Any] = [pair for pair, verdict in zip(pairs, verdicts, strict=True) if verdict is None]
+    if unknown:
+        decided = iter(sandbox.call("domains.math.equivalence:match", unknown, constant_in, limits=LIMITS))
+        return [bool(next(decided)) if verdict is None else verdict for verdict in verdicts]
+    return [bool(verdict) for verdict in verdicts]
 
 
 def _integration_variable(wanted: list[Part]) -> str | None:
     """The variable of an antiderivative, told by the constant C in the reference."""
-    names = _variables(wanted[0].tree)
+    names = variables(wanted[0].tree)
     return next(iter(sorted(names - {"C"}))) if "C" in names and len(names) > 1 else None
-
-
-def _variables(tree: Any) -> set[str]:
-    if tree[0] == "v":
-        return {tree[1]}
-    return set().union(*(_variables(part) for part in tree[1:] if isinstance(part, tuple)))
-
-
-def _failed(reason: str, message: str, answer: str | None) -> Verdict:
-    return Verdict(0.0, False, reason, {"message": message, "answer": answer[:200] if answer else None})

@@ -11,6 +11,7 @@ milliseconds a text and reaches SymPy's evaluating constructors with whatever th
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
@@ -20,16 +21,29 @@ MAX_DIGITS = 30
 MAX_DEPTH = 25
 MAX_EXPONENT = 64
 MAX_BITS = 4096
+"""Of an exact power, so that a tower of small exponents is refused before it is computed."""
 
 Tree = Any
 """('n', digits) | ('v', name) | ('f', function, tree) | ('neg', tree) | ('+' '-' '*' '/' '^', tree, tree)."""
 
 FUNCTIONS = frozenset({"sqrt", "sin", "cos", "tan", "ln", "log", "exp"})
 CONSTANTS = frozenset({"pi"})
-_TOKEN = re.compile(r"\s*(?:(\d+(?:\.\d+)?|\.\d+)|([a-zA-Z]+)|(\*\*|[-+*/^(){}|]))")
-_REWRITES = (
+_TOKEN = re.compile(r"\s*(?:(\d+(?:\.\d+)?|\.\d+)|([a-zA-Z]+)|(\*\*|[-+*/^(){}]))", re.ASCII)
+
+
+def _mixed(match: re.Match[str]) -> str:
+    """The mixed number `2 1/2` or `2\\frac12` as one fraction, `(5/2)`."""
+    whole, top, bottom = (digits for digits in match.groups() if digits)
+    if len(match[0]) > MAX_DIGITS:
+        raise TooLarge(f"a number of {len(match[0])} characters, at most {MAX_DIGITS}")
+    return f"({int(whole) * int(bottom) + int(top)}/{bottom})"
+
+
+_REWRITES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
     (re.compile(r"\\(?:left|right|displaystyle|,|;|!|:|quad)|\\\s|~|\$"), " "),
-    (re.compile(r"\\[dt]?frac\s*(\d)\s*(\d)"), r"(\1)/(\2)"),
+    (re.compile(r"(\d+)\s*\\[dt]?frac\s*(?:\{(\d+)\}\s*\{(\d+)\}|(\d)\s*(\d))", re.ASCII), _mixed),
+    (re.compile(r"(?<![\d./^*(])(\d+)\s+(\d+)/(\d+)(?![\d.])", re.ASCII), _mixed),
+    (re.compile(r"\\[dt]?frac\s*(\d)\s*(\d)", re.ASCII), r"((\1)/(\2))"),
     (re.compile(r"\\(?:cdot|times)|[×·∙⋅]"), "*"),
     (re.compile(r"\\div|÷"), "/"),
     (re.compile(r"[−–—]"), "-"),
@@ -53,7 +67,26 @@ def parse(text: str) -> Tree:
     """The tree of one expression. Raises Unparsable, or TooLarge beyond the bounds."""
     if len(text) > MAX_TEXT:
         raise TooLarge(f"{len(text)} characters, at most {MAX_TEXT}")
-    return _Parser(_tokens(_plain(text))).whole()
+    tree = _Parser(_tokens(_plain(text))).whole()
+    if _degree(tree) > MAX_EXPONENT:
+        raise TooLarge(f"a polynomial of degree {_degree(tree)}, at most {MAX_EXPONENT}")
+    return tree
+
+
+def _degree(tree: Tree) -> int:
+    """At least the degree of the polynomial that multiplying out would give; powers that are not plain integers count as one."""
+    head = tree[0]
+    if head in ("n", "f"):
+        return 0
+    if head == "v":
+        return 1
+    if head == "neg":
+        return _degree(tree[1])
+    left, right = _degree(tree[1]), _degree(tree[2])
+    if head == "^":
+        exponent = tree[2][1] if tree[2][0] == "n" else "1"
+        return left * (int(exponent) if exponent.isdigit() else 1)
+    return max(left, right) if head in "+-" else left + right
 
 
 def to_fraction(tree: Tree) -> Fraction | None:
@@ -80,13 +113,32 @@ def to_fraction(tree: Tree) -> Fraction | None:
     return {"+": a.__add__, "-": a.__sub__, "*": a.__mul__, "/": a.__truediv__}[head](b)
 
 
+def variables(tree: Tree) -> set[str]:
+    """The names of a tree's variables, `pi` aside."""
+    if tree[0] == "v":
+        return {tree[1]} - CONSTANTS
+    return set().union(*(variables(part) for part in tree[1:] if isinstance(part, tuple)))
+
+
+def is_number(tree: Tree) -> bool:
+    """Whether a tree is a number as it is written down, not a computation: `-5`, `0.5`, `1/2`, `1.2*10^3`."""
+    head, *parts = tree
+    if head == "neg":
+        return is_number(parts[0])
+    if head == "/":
+        return all(part[0] == "n" or (part[0] == "neg" and part[1][0] == "n") for part in parts)
+    if head == "*":
+        return bool(parts[0][0] == "n" and parts[1][0] == "^" and parts[1][1] == ("n", "10") and is_number(parts[1][2]))
+    return bool(head == "n")
+
+
 def _power(base: Fraction, exponent: Fraction) -> Fraction | None:
     if exponent.denominator != 1:
         return None
     if abs(exponent) > MAX_EXPONENT:
         raise TooLarge(f"exponent {exponent}, at most {MAX_EXPONENT}")
-    if max(base.numerator.bit_length(), base.denominator.bit_length()) * abs(exponent) > MAX_BITS:
-        raise TooLarge(f"a power of more than {MAX_BITS} bits")  # a tower of small powers is a large one
+    if (base.numerator.bit_length() + base.denominator.bit_length()) * abs(exponent) > MAX_BITS:
+        raise TooLarge(f"a power of more than {MAX_BITS} bits")
     return Fraction(base ** int(exponent))
 
 

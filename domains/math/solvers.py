@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import sympy
@@ -26,41 +27,36 @@ def calculus(what: str, tree: Any, variable: str | None) -> dict[str, str] | Non
 
 
 def equations(pairs: list[list[Any]]) -> dict[str, str] | None:
-    """All real solutions of one equation or a system with one solution."""
-    system = [sympy.Eq(to_sympy(left), to_sympy(right)) for left, right in pairs]
-    if any(equation in (sympy.true, sympy.false) for equation in system):
+    """All real solutions of one polynomial equation, or the one solution of a system of them."""
+    system = [(to_sympy(left), to_sympy(right)) for left, right in pairs]
+    moved = [sympy.expand(left - right) for left, right in system]
+    symbols = sorted(set().union(*(expression.free_symbols for expression in moved)), key=str)
+    if not symbols or len(symbols) > len(system) or not all(one.is_polynomial(*symbols) for one in moved):
         return None
-    symbols = sorted(set().union(*(equation.free_symbols for equation in system)), key=str)
-    if not symbols or len(symbols) > len(system):
-        return None
-    if len(symbols) == 1 and len(system) == 1:
-        return _one_unknown(system[0], symbols[0])
-    solutions = sympy.solve(system, symbols, dict=True)
+    steps = [f"{write(left)} = {write(right)}" for left, right in system]
+    if len(system) == 1:
+        return _one_unknown(moved[0], symbols[0], steps)
+    solutions = sympy.solve(moved, symbols, dict=True)
     if len(solutions) != 1 or set(solutions[0]) != set(symbols):
         return None
     reference = ", ".join(f"{symbol} = {write(solutions[0][symbol])}" for symbol in symbols)
-    steps = [f"{write(equation.lhs)} = {write(equation.rhs)}" for equation in system]
     return {"text": "\n".join([*steps, f"Answer: {reference}"]), "reference": reference}
 
 
-def _one_unknown(equation: sympy.Eq, symbol: sympy.Symbol) -> dict[str, str] | None:
-    roots = sympy.solve(equation, symbol)
-    roots = sorted((root for root in roots if root.is_real), key=sympy.N)
-    if not roots or len(roots) > 4:
-        return None
-    moved = sympy.expand(equation.lhs - equation.rhs)
+def _one_unknown(moved: sympy.Expr, symbol: sympy.Symbol, steps: list[str]) -> dict[str, str] | None:
+    roots = sorted((root for root in sympy.solve(moved, symbol) if root.is_real), key=sympy.N)
+    if not 1 <= len(roots) <= 4 or len(roots) != sympy.Poly(moved, symbol).count_roots():
+        return None  # none, too many for a line, or SymPy cannot say of all whether they are real
     reference = " or ".join(f"{symbol} = {write(root)}" for root in roots)
-    steps = [f"{write(equation.lhs)} = {write(equation.rhs)}", f"{write(moved)} = 0"]
+    steps = [*steps, f"{write(moved)} = 0"]
     factored = sympy.factor(moved)
     if len(roots) > 1 and factored != moved:
         steps.append(f"{write(factored)} = 0")
-    return {"text": "\n".join([*steps, f"Answer: {reference}"]), "reference": reference}
+    return {"text": "\n".join([*dict.fromkeys(steps), f"Answer: {reference}"]), "reference": reference}
 
 
 def write(expression: sympy.Expr) -> str:
     """As the generators write: `3*x**2` → `3x^2`."""
-    import re
-
     text = sympy.sstr(expression, order="lex").replace("**", "^")
     return re.sub(r"(?<=\d)\*(?=[a-z(])|\*(?=\()", "", text)
 
