@@ -17,6 +17,7 @@ REASONS = {
     "empty": "no rule in the text",
     "syntax": "clingo's parser does not read it",
     "forbidden": "it holds what no answer may: #script, #include, #external, parts, theories, @functions, control characters",
+    "facts": "it states facts that instances bring: right, if at all, on the instance they were copied from",
     "unsafe": "clingo reads it and cannot ground it: an unsafe variable or another error of grounding",
     "unsatisfiable": "no answer set on an instance where the reference has one",
     "wrong_answer_sets": "other answer sets than the reference on an instance",
@@ -76,7 +77,7 @@ def _verdict(report: dict[str, Any], program: str) -> Verdict:
         "program": program,
     }  # fmt: skip
     stopped = report.get("stopped")
-    if stopped in ("timeout", "too_large", "reference", "forbidden", "empty", "syntax", "unsafe"):
+    if stopped is not None:
         return _failed(stopped, report["clingo"] or REASONS[stopped], detail)
     for number, one in enumerate(instances, 1):
         reason, message = _difference(one)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 MAX_TEXT = 60_000
 _LANGUAGES = ("asp", "clingo", "lp", "gringo", "prolog")
-_SENTENCE_ENDS = (":", "!", "?")
 
 
 def program_of(text: str) -> str:
@@ -20,11 +19,12 @@ def program_of(text: str) -> str:
         named = [body for language, body in blocks if language in _LANGUAGES]
         return "\n".join(named or [body for _, body in blocks]).strip()
     lines = text.strip().split("\n")
-    while lines and _is_prose(lines[0]):
-        lines.pop(0)
-    while lines and _is_prose(lines[-1]):
-        lines.pop()
-    return "\n".join(lines).strip("`\n ")
+    first, last = 0, len(lines)
+    while first < last and _is_prose(lines[first]):
+        first += 1
+    while first < last and _is_prose(lines[last - 1]):
+        last -= 1
+    return "\n".join(lines[first:last]).strip("`\n ")
 
 
 def _fenced(text: str) -> list[tuple[str, str]]:
@@ -48,17 +48,21 @@ def _fenced(text: str) -> list[tuple[str, str]]:
 
 
 def _is_prose(line: str) -> bool:
-    """Blank, a heading, or words: two or more in a row before any sign that only a program has."""
+    """Blank, a heading, an item of a list, or words: three in a row, or one with a capital, before any sign that only a program has."""
     line = line.strip()
-    if not line or line.startswith(("# ", "## ", "### ", "**", "> ")) or line == "---":
+    if not line or line == "---" or line.startswith(("# ", "## ", "### ", "**", "> ", "* ")):
         return True
     if line.startswith(("%", ":-", ":~", "#", "{", "}", "-")):
         return False
-    if line.endswith(_SENTENCE_ENDS) and "(" not in line and "{" not in line:
+    if line.endswith((":", "!", "?")) and not any(sign in line for sign in "({="):
         return True
     words = line.split(" ", 3)
-    return line[0].isalpha() and len(words) >= 3 and all(_is_word(word) for word in words[:3])
+    if words[0][:-1].isdigit() and words[0].endswith("."):
+        return True
+    if len(words) < 3:
+        return words[0][0].isupper() and len(words[0]) > 1 and all(_is_word(word) for word in words)
+    return words[0] != "not" and all(_is_word(word) for word in words[:3])
 
 
 def _is_word(word: str) -> bool:
-    return word not in ("not", "|") and word.strip(",.'’`").replace("'", "").replace("-", "").isalpha()
+    return word.strip(",.'’`").replace("'", "").replace("-", "").isalpha()

@@ -6,6 +6,7 @@ rules, which are trusted, in the caller's process.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 MAX_CHARACTERS = 20_000
@@ -31,6 +32,10 @@ class Refused(Exception):
     """A program that is not even parsed or grounded. The first argument says why."""
 
 
+class TooDeep(Refused):
+    """More open brackets than MAX_NESTING."""
+
+
 class Unreadable(Exception):
     """Not a program: clingo's message is the first argument."""
 
@@ -50,15 +55,19 @@ def statements(text: str) -> list[Any]:
         parse_string(text, found.append, logger=lambda _, message: said.append(message), message_limit=5)
     except (RuntimeError, UnicodeError) as error:
         raise Unreadable("".join(said).strip() or str(error)) from None
-    inspector = _inspector()
     kept = []
     for statement in found:
         kind = statement.ast_type.name
         if kind == "Program" and statement.name == "base" and not statement.parameters:
             continue
+        if kind in REFUSED:
+            raise Refused(REFUSED[kind])
         if kind not in DROPPED:
-            inspector.visit(statement)
             kept.append(statement)
+    if "&" in text or "@" in text:  # without these signs no statement can hold what is looked for inside of it
+        inspector = _inspector()
+        for statement in kept:
+            inspector.visit(statement)
     return kept
 
 
@@ -72,7 +81,7 @@ def _refuse_text(text: str) -> None:
     for character in text:
         depth += (character in "([{") - (character in ")]}")
         if depth > MAX_NESTING:
-            raise Refused(f"more than {MAX_NESTING} open brackets")
+            raise TooDeep(f"more than {MAX_NESTING} open brackets")
 
 
 def _plain(character: str) -> bool:
@@ -100,14 +109,28 @@ def _inspector() -> Any:
     return Inspector()
 
 
-def rule_texts(text: str) -> list[str]:
-    """The statements of a trusted program, each as its author wrote it, by the places that the parser gives."""
-    lines = text.split("\n")
-    found = []
-    for statement in statements(text):
-        begin, end = statement.location.begin, statement.location.end
-        part = lines[begin.line - 1 : end.line]
-        part[-1] = part[-1][: end.column - 1]
-        part[0] = part[0][begin.column - 1 :]
-        found.append("\n".join(part))
+def heads(trees: Iterable[Any], *, facts: bool = False) -> set[str]:
+    """The signatures (`name/arity`) of plain heads; with `facts` only of rules without a body."""
+    found = set()
+    for tree in trees:
+        if tree.ast_type.name != "Rule" or (facts and len(tree.body)) or tree.head.ast_type.name != "Literal":
+            continue
+        if tree.head.atom.ast_type.name == "SymbolicAtom":
+            symbol = tree.head.atom.symbol
+            several = symbol.arguments if symbol.ast_type.name == "Pool" else [symbol]
+            found |= {f"{one.name}/{len(one.arguments)}" for one in several if one.ast_type.name == "Function"}
     return found
+
+
+def rule_texts(text: str) -> list[str]:
+    """A trusted program cut where it can be: the shortest runs of lines that clingo reads. (A tree does not say where `#minimize` begins.)"""
+    found, run = [], ""
+    for line in text.split("\n"):
+        run = f"{run}\n{line}" if run else line
+        try:
+            statements(run)
+        except Unreadable:
+            continue
+        found.append(run)
+        run = ""
+    return [*found, run] if run else found

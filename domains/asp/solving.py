@@ -10,9 +10,9 @@ from functools import lru_cache
 from typing import Any
 
 import clingo
-from clingo.ast import ProgramBuilder
+from clingo.ast import ProgramBuilder, parse_string
 
-from domains.asp.program import Refused, Unreadable, statements
+from domains.asp.program import Refused, TooDeep, Unreadable, heads, statements
 
 MAX_GROUND_RULES = 60_000
 MAX_CONFLICTS = 60_000
@@ -63,9 +63,8 @@ class Answers:
         return {"sets": [list(atoms) for atoms in self.sets], "cost": self.cost, "messages": self.messages}
 
 
-def solve(parts: tuple[str, ...], show: tuple[str, ...], most: int = MAX_MODELS) -> Answers:
-    """The answer sets of the parts together, at most `most` of them. Raises Stopped."""
-    nodes = [node for part in parts for node in _parsed(part)]
+def solve(nodes: list[Any], show: tuple[str, ...], most: int = MAX_MODELS) -> Answers:
+    """The answer sets of a program in syntax trees, at most `most` of them. Raises Stopped."""
     answers = Answers()
     said: list[str] = []
     control = clingo.Control(
@@ -80,7 +79,8 @@ def solve(parts: tuple[str, ...], show: tuple[str, ...], most: int = MAX_MODELS)
         with ProgramBuilder(control) as builder:
             for node in nodes:
                 builder.add(node)
-        control.add("base", [], "#show. " + " ".join(f"#show {signature}." for signature in show))
+            for node in _shown(show):
+                builder.add(node)
         control.ground([("base", [])])
     except OverflowError:
         raise Stopped("too_large", f"more than {MAX_GROUND_RULES} ground rules") from None
@@ -119,10 +119,26 @@ def _parsed(text: str) -> list[Any]:
         return statements(text)
     except Unreadable as error:
         raise Stopped("syntax", str(error)) from None
+    except TooDeep as error:
+        raise Stopped("too_large", str(error)) from None
     except Refused as error:
         raise Stopped("forbidden", str(error)) from None
     except RecursionError:
         raise Stopped("too_large", "nested too deeply") from None
+
+
+@lru_cache(maxsize=512)
+def _known(text: str) -> tuple[Any, ...]:
+    """The trees of a text that comes again: an instance, a reference, the rules around an answer."""
+    return tuple(_parsed(text))
+
+
+@lru_cache(maxsize=512)
+def _shown(show: tuple[str, ...]) -> tuple[Any, ...]:
+    """The only `#show` statements that are ever grounded."""
+    nodes: list[Any] = []
+    parse_string("#show. " + " ".join(f"#show {signature}." for signature in show), nodes.append)
+    return tuple(nodes)
 
 
 def _joined(said: list[str]) -> str:
@@ -131,7 +147,7 @@ def _joined(said: list[str]) -> str:
 
 @lru_cache(maxsize=2048)
 def _reference(program: str, facts: str, show: tuple[str, ...]) -> Answers:
-    return solve((program, facts), show)
+    return solve([*_known(program), *_known(facts)], show)
 
 
 def judge(prediction: str, given: str, reference: str, instances: list[str], show: list[str]) -> dict[str, Any]:
@@ -142,12 +158,16 @@ def judge(prediction: str, given: str, reference: str, instances: list[str], sho
     signatures = tuple(show)
     report: dict[str, Any] = {"syntax": False, "safe": None, "clingo": "", "instances": []}
     try:
-        if not _parsed(prediction):
+        nodes = _parsed(prediction)
+        if not nodes:
             return {**report, "syntax": True, "stopped": "empty", "clingo": "no rule in the program"}
         report["syntax"] = True
+        stated = _stated(nodes, reference, instances)
+        if stated:
+            return {**report, "stopped": "facts", "clingo": f"facts of {', '.join(stated)}"}
         for facts in instances:
             wanted = _wanted(f"{given}\n{reference}", facts, signatures)
-            found = solve((given, prediction, facts), signatures, len(wanted.sets) + 1)
+            found = solve([*_known(given), *nodes, *_known(facts)], signatures, len(wanted.sets) + 1)
             report["safe"] = True
             report["clingo"] = report["clingo"] or found.messages
             report["instances"].append(_compare(found, wanted))
@@ -156,6 +176,18 @@ def judge(prediction: str, given: str, reference: str, instances: list[str], sho
             report["safe"] = False
         return {**report, "stopped": stopped.reason, "clingo": str(stopped)[:MAX_MESSAGE]}
     return report
+
+
+def _stated(nodes: list[Any], reference: str, instances: list[str]) -> list[str]:
+    """Predicates of the instances of which an answer states facts, and the reference none."""
+    stated = heads(nodes, facts=True)
+    if not stated:
+        return []
+    try:
+        own = heads(_known(reference), facts=True)
+        return sorted(stated & set().union(*(heads(_known(facts)) for facts in instances)) - own)
+    except Stopped as stopped:
+        raise Stopped("reference", f"the reference or an instance: {stopped}") from None
 
 
 def _wanted(program: str, facts: str, show: tuple[str, ...]) -> Answers:
@@ -185,12 +217,13 @@ def _padded(answers: Answers, other: Answers) -> list[int]:
     return answers.cost or [0] * len(other.cost or ())
 
 
-def answers(program: str, facts: str, show: list[str]) -> dict[str, Any]:
-    """The answer sets of a program on one instance, or why there are none: for tools, the repair loop and tests."""
+def answers(program: str, facts: str, show: list[str], given: str = "") -> dict[str, Any]:
+    """The answer sets of `given` + `program` on one instance, or why there are none: for tools, the repair loop and tests."""
     try:
-        if not _parsed(program):
+        nodes = _parsed(program)
+        if not nodes:
             return {"stopped": "empty", "message": "no rule in the program"}
-        found = solve((program, facts), tuple(show))
+        found = solve([*_known(given), *nodes, *_known(facts)], tuple(show))
     except Stopped as stopped:
         return {"stopped": stopped.reason, "message": str(stopped)[:MAX_MESSAGE]}
     return {"stopped": None, "message": found.messages, **found.to_json()}
