@@ -5,7 +5,10 @@ from __future__ import annotations
 import itertools
 import json
 import random
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,7 @@ from domains.asp.repair import FEEDBACK, repair, repair_all, summary
 from domains.asp.solving import answers
 from domains.base import Example
 from domains.contamination import findings
+from domains.endpoint import Endpoint
 from truemark.errors import InvalidData, UnknownName
 
 asp = get("asp")
@@ -43,7 +47,7 @@ def example(name: str, **more: Any) -> Example:
 
 @pytest.fixture(scope="module")
 def splits() -> dict[str, list[Example]]:
-    return asp.build(7, 700)
+    return asp.build(7, 400)
 
 
 # the bank
@@ -57,7 +61,16 @@ def test_the_bank_is_as_large_and_as_wide_as_it_says() -> None:
     for field in ("id", "title", "text", "program"):
         assert len({getattr(problem, field) for problem in problems()}) == len(problems()), field
     kinds = {kind for problem in problems() for kind in _constructs(problem.program)}
-    wanted = {"choice", "constraint", "aggregate", "negation", "recursion", "disjunction", "optimisation", "conditional"}
+    wanted = {
+        "choice",
+        "constraint",
+        "aggregate",
+        "negation",
+        "recursion",
+        "disjunction",
+        "optimisation",
+        "conditional",
+    }
     assert wanted <= kinds
     for split in ("train", "test"):
         mine = {kind for problem in problems() if problem.split == split for kind in _constructs(problem.program)}
@@ -97,7 +110,9 @@ def test_the_expected_answer_sets_are_clingos(problem: Problem) -> None:
     for instance in problem.instances:
         found = answers(problem.program, instance.facts, problem.show)
         assert found["stopped"] is None
-        complaints = [line for line in found["message"].split("\n") if line.startswith("<") and "does not occur" not in line]
+        complaints = [
+            line for line in found["message"].split("\n") if line.startswith("<") and "does not occur" not in line
+        ]
         assert complaints == []
         assert sorted(map(tuple, found["sets"])) == sorted(instance.answers) and len(instance.answers) <= 50
         assert (found["cost"] or None) == (list(instance.cost) if instance.cost else None)
@@ -112,7 +127,9 @@ def facts_of(text: str) -> dict[str, set[tuple[Any, ...]]]:
     control.ground([("base", [])])
     found: dict[str, set[tuple[Any, ...]]] = {}
     for atom in control.symbolic_atoms:
-        values = tuple(one.number if one.type == clingo.SymbolType.Number else one.name for one in atom.symbol.arguments)
+        values = tuple(
+            one.number if one.type == clingo.SymbolType.Number else one.name for one in atom.symbol.arguments
+        )
         found.setdefault(atom.symbol.name, set()).add(values)
     return found
 
@@ -231,6 +248,50 @@ def test_enumeration_in_python_finds_the_same_answer_sets(name: str) -> None:
         assert sorted(BY_HAND[name](facts_of(instance.facts))) == sorted(instance.answers), instance.facts
 
 
+EQUIVALENT = {
+    "near(R,C,S,D) :- cell(R,C), cell(S,D), |R-S| <= 1, |C-D| <= 1.",
+    "level(A,X-M,T) :- moved(A,_,M,T), level(A,X,T-1).",
+    "level(B,Y+M,T) :- moved(_,B,M,T), level(B,Y,T-1), jug(B,C).",
+    "done(M) :- M = #max { T : run(_,T) }.",
+    "peak(M) :- M = #max { K : load(_,K) }.",
+}
+"""Mutants that mean what the rule means in its program: what they leave out is said by other rules."""
+
+
+def mutants(rule: str) -> Iterator[str]:
+    """The rule without one literal of its body, and with one of its atoms negated or no more so."""
+    trees = statements(rule)
+    body = list(trees[0].body)
+    spans = [(literal.location.begin.column - 1, literal.location.end.column - 1) for literal in body]
+    if trees[0].ast_type.name != "Rule":
+        return
+    for place, (begin, end) in enumerate(spans):
+        if len(body) > 1:
+            start, stop = (begin, spans[place + 1][0]) if place + 1 < len(body) else (spans[place - 1][1], end)
+            yield rule[:start] + rule[stop:]
+        if body[place].ast_type.name == "Literal" and body[place].atom.ast_type.name == "SymbolicAtom":
+            atom = rule[begin:end]
+            yield rule[:begin] + (atom[4:] if atom.startswith("not ") else f"not {atom}") + rule[end:]
+
+
+def test_the_instances_tell_wrong_rules_from_right_ones() -> None:
+    """A rule with a literal gone or turned round gives other answer sets on some instance, or is no program."""
+    survived = set()
+    for problem in (problem for problem in problems() if problem.split != "train"):
+        for rule in problem.rules:
+            for mutant in mutants(rule.rule):
+                program = problem.program.replace(rule.rule, mutant)
+                if all(_as_expected(program, problem, instance) for instance in problem.instances):
+                    survived.add(mutant)
+    assert survived == EQUIVALENT
+
+
+def _as_expected(program: str, problem: Problem, instance: Any) -> bool:
+    found = answers(program, instance.facts, problem.show)
+    same = found["stopped"] is None and sorted(map(tuple, found["sets"])) == sorted(instance.answers)
+    return bool(same and (found["cost"] or []) == list(instance.cost or ()))
+
+
 # the data
 
 
@@ -251,7 +312,11 @@ def test_no_rule_of_the_evaluation_is_idle(splits: dict[str, list[Example]]) -> 
 
 def test_the_splits_share_no_family_and_no_words(splits: dict[str, list[Example]]) -> None:
     families = {split: {one["meta"]["family"] for one in rows} for split, rows in splits.items()}
-    assert not (families["train"] & families["test"] or families["train"] & families["dev"] or families["dev"] & families["test"])
+    assert not (
+        families["train"] & families["test"]
+        or families["train"] & families["dev"]
+        or families["dev"] & families["test"]
+    )
     assert list(findings(splits)) == []
     assert {one["meta"]["slice"] for one in splits["test"]} == set(asp.SLICES)
     says = {split: {rule.say for problem in problems() if problem.split == split for rule in problem.rules} for split in ("train", "dev", "test")}  # fmt: skip
@@ -259,7 +324,7 @@ def test_the_splits_share_no_family_and_no_words(splits: dict[str, list[Example]
 
 
 def test_the_same_seed_gives_the_same_bytes(splits: dict[str, list[Example]]) -> None:
-    assert json.dumps(asp.build(7, 700)) == json.dumps(splits)
+    assert json.dumps(asp.build(7, 400)) == json.dumps(splits)
     other = asp.build(8, 50)
     assert (other["dev"], other["test"]) == (splits["dev"], splits["test"])
     assert [one["messages"] for one in other["train"]] != [one["messages"] for one in splits["train"][:50]]
@@ -300,7 +365,9 @@ def test_renaming_keeps_trees_and_answer_sets(problem: Problem, pool: str, seed:
     for rule, new in zip(problem.rules, rules, strict=True):
         table = dict(zip(_names(rule.rule), _names(new), strict=True))
         assert len(set(table.values())) == len(table)
-        assert [str(tree) for tree in statements(new)] == [str(renamed_tree(tree, table)) for tree in statements(rule.rule)]
+        assert [str(tree) for tree in statements(new)] == [
+            str(renamed_tree(tree, table)) for tree in statements(rule.rule)
+        ]
     instance = problem.instances[seed % len(problem.instances)]
     found = answers("\n".join(rules), instance.facts, problem.show)
     assert sorted(map(tuple, found["sets"])) == sorted(instance.answers)
@@ -352,6 +419,47 @@ def test_paraphrases_by_rule_and_by_a_model() -> None:
         assert "pick exactly K nodes" in said or "Pick exactly K nodes" in said
 
 
+def test_an_endpoint_paraphrases_and_a_line_of_its_own_is_kept(tmp_path: Path) -> None:
+    """Over HTTP, as `Endpoint` does it; the same words are asked once."""
+    with endpoint_that_says("Let all of them be covered.") as (url, asked):
+        endpoint = Endpoint("m", base_url=url, cache=tmp_path)
+        rows = [build(5, 60, augment=["paraphrase"], write=endpoint.complete) for _ in range(2)]
+        endpoint.close()
+    assert rows[0] == rows[1] and len(asked) == len({json.dumps(body["messages"]) for body in asked})
+    assert any(
+        message["content"] == "Let all of them be covered." for one in rows[0]["train"] for message in one["messages"]
+    )
+
+
+@contextmanager
+def endpoint_that_says(text: str) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    asked: list[dict[str, Any]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+            choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}
+            body = json.dumps(
+                {"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice]}
+            ).encode()
+            self.send_response(200)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}/v1", asked
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
 def test_a_models_paraphrases_reach_the_data() -> None:
     rows = build(5, 80, augment=["paraphrase"], write=lambda messages: f"Reworded: {messages[-1]['content'].splitlines()[-1]}")["train"]  # fmt: skip
     assert any(message["content"].startswith("Reworded: ") for one in rows for message in one["messages"])
@@ -376,7 +484,7 @@ def test_every_way_to_break_a_rule_makes_clingo_complain(name: str) -> None:
 
 def test_synthetic_repairs_quote_clingo(splits: dict[str, list[Example]]) -> None:
     rows = [one for one in splits["train"] if "repair" in one["meta"]["augmented"]]
-    assert len(rows) > 80
+    assert len(rows) > 50
     said = "\n".join(one["messages"][-2]["content"] for one in rows)
     for phrase in (*(FEEDBACK[kind] for kind in ("syntax", "unsafe", "unsatisfiable", "empty", "warning")), "is unsafe", "does not occur in any rule head"):  # fmt: skip
         assert phrase in said
@@ -456,9 +564,9 @@ def test_the_stages_are_reported_apart() -> None:
 
     assert stages("guard(X) :- node(X)") == (False, None, None, [])
     assert stages("guard(X) :- not node(Y).") == (True, False, None, [])
-    assert stages("guard(X) :- node(X). :- guard(X).") == (True, True, False, [False, True, False, False])
-    assert stages("guard(X) :- node(X).") == (True, True, True, [False, False, False, False])
-    assert stages(BANK["cover-guards"].program) == (True, True, True, [True, True, True, True])
+    assert stages("guard(X) :- node(X). :- guard(X).") == (True, True, False, [False, True, False, False, False])
+    assert stages("guard(X) :- node(X).") == (True, True, True, [False] * 5)
+    assert stages(BANK["cover-guards"].program) == (True, True, True, [True] * 5)
     assert "is unsafe" in asp.check("guard(X) :- not node(Y).", example("cover-guards")).detail["clingo"]
 
 
@@ -472,7 +580,12 @@ def test_a_rule_is_judged_among_the_given_ones(splits: dict[str, list[Example]])
 
 
 def test_a_reference_that_cannot_be_solved_is_not_the_answers_fault() -> None:
-    broken: Example = {"id": "x", "messages": [], "reference": "p(X).", "meta": {"instances": ["q(1)."], "show": ["p/1"]}}
+    broken: Example = {
+        "id": "x",
+        "messages": [],
+        "reference": "p(X).",
+        "meta": {"instances": ["q(1)."], "show": ["p/1"]},
+    }
     assert asp.check("p(1).", broken).reason == "reference"
 
 
@@ -548,7 +661,9 @@ def test_the_loop_tells_nothing_of_the_reference_or_the_hidden_instances() -> No
     complete, seen = scripted("guard(X", "guard(N) :- node(N). :- guard(N).", "watch(1).", "guard(1).")
     run = repair(one, complete, k=5)
     assert [attempt.finding for attempt in run] == ["syntax", "unsatisfiable", "empty", "ok"]
-    assert run[-1].verdict.reason == "wrong_answer_sets", "clingo had nothing to say, so the loop ended: wrong all the same"
+    assert run[-1].verdict.reason == "wrong_answer_sets", (
+        "clingo had nothing to say, so the loop ended: wrong all the same"
+    )
     said = "\n".join(message["content"] for messages in seen for message in messages)
     for rule in BANK["cover-guards"].rules:
         assert rule.rule not in said
@@ -568,25 +683,33 @@ def test_pass_at_1_and_repair_at_k_are_apart() -> None:
 
 # LLASP, and what a demo needs
 
-CSV = '''prompt,answer,fact
+CSV = """prompt,answer,fact
 "Assign each node one of red and green.","red(X) | green(X) :- node(X).","node(1..2)."
 "Say which items of ""box"" are neither big nor old.","keep(X) :- box(X), not big(X), not old(X).","box(a;b;c). big(a). old(c)."
 "Forbid two chosen ones next to each other.",":- chosen(X), chosen(Y), next(X,Y).","next(1,2). {chosen(1..2)}."
 "Select one value for each key.","{select(K,V) : value(V)} = 1 :- key(K).","key(k). value(1..3)."
-'''
+"""
 
 
 def test_llasp_rows_become_examples_that_their_references_pass(tmp_path: Path) -> None:
     (tmp_path / "test.csv").write_text(CSV, encoding="utf-8")
     rows = list(llasp.load(str(tmp_path), "test"))
-    assert [one["meta"]["show"] for one in rows] == [["red/1", "green/1"], ["keep/1"], ["chosen/1", "next/2"], ["select/2"]]
+    assert [one["meta"]["show"] for one in rows] == [
+        ["red/1", "green/1"],
+        ["keep/1"],
+        ["chosen/1", "next/2"],
+        ["select/2"],
+    ]
     assert [asp.check(one["reference"], one).reason for one in rows] == ["ok"] * 4
     assert rows[0]["id"] == "llasp-test-00001" and rows[1]["messages"][1]["content"].count('"box"') == 1
     assert asp.check("green(X) :- node(X).", rows[0]).reason == "wrong_answer_sets"
     assert asp.check("red(X) :- node(X), not green(X). green(X) :- node(X), not red(X).", rows[0]).passed
 
 
-@pytest.mark.parametrize(("row", "said"), [("p,a :- b,c.", "row 1"), ("p,a.,b", "row 1"), ("p,,b.", "empty"), ('p,"#include ""x"".",b.', "#include")])
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [("p,a :- b,c.", "row 1"), ("p,a.,b", "row 1"), ("p,,b.", "empty"), ('p,"#include ""x"".",b.', "#include")],
+)
 def test_a_bad_llasp_row_is_named(row: str, said: str, tmp_path: Path) -> None:
     file = tmp_path / "train.csv"
     file.write_text(f"prompt,answer,fact\n{row}\n", encoding="utf-8")
@@ -601,7 +724,12 @@ def test_the_bank_answers_its_own_problems() -> None:
     for question in asp.CARD.examples:
         solution = asp.solve(question.upper() if question.startswith("Facts: coin") else f"  {question}\n")
         assert solution is not None
-        one: Example = {"id": "x", "messages": asp.messages(question), "reference": solution.reference, "meta": solution.meta}
+        one: Example = {
+            "id": "x",
+            "messages": asp.messages(question),
+            "reference": solution.reference,
+            "meta": solution.meta,
+        }
         assert asp.check(solution.text, one).passed
         assert asp.check(solution.text, {**one, "meta": {}}).passed, "instances are found by the program"
         assert not asp.check("p.", {**one, "meta": {}}).passed

@@ -39,7 +39,9 @@ def build(
     names = known(augment)
     splits = {"train": _train(seed, n, names, write)}
     for split in ("dev", "test"):
-        splits[split] = [example for problem in problems() if problem.split == split for example in _evaluation(problem)]
+        splits[split] = [
+            example for problem in problems() if problem.split == split for example in _evaluation(problem)
+        ]
     return splits
 
 

@@ -24,7 +24,11 @@ def load(source: str, split: str) -> Iterator[Example]:
     There are no hidden instances in these sets: with one fact text, an answer that is right on it alone passes.
     """
     for number, row in enumerate(rows(source, COLUMNS, split=split), 1):
-        yield _example(f"{source}, row {number}", f"llasp-{split}-{number:05d}", {name: str(row[name] or "").strip() for name in COLUMNS})
+        yield _example(
+            f"{source}, row {number}",
+            f"llasp-{split}-{number:05d}",
+            {name: str(row[name] or "").strip() for name in COLUMNS},
+        )
 
 
 def _example(where: str, id: str, row: dict[str, str]) -> Example:

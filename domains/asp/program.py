@@ -87,9 +87,9 @@ def _refuse_text(text: str) -> None:
 def _plain(character: str) -> bool:
     import unicodedata
 
-    return character in "\n\t" or character.isascii() and character.isprintable() or (
-        not character.isascii() and unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
-    )  # fmt: skip
+    if character.isascii():
+        return character.isprintable() or character in "\n\t"
+    return unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
 
 
 def _inspector() -> Any:

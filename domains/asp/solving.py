@@ -6,6 +6,7 @@ that ends the grounding), conflicts of the search, models. Time and memory, from
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
@@ -145,9 +146,23 @@ def _joined(said: list[str]) -> str:
     return "".join(message for message in said if _UNKNOWN_SHOW not in message).strip()[:MAX_MESSAGE]
 
 
+@dataclass(frozen=True)
+class Rules:
+    """A program as its statements, whatever their order: the conversations of one problem share their reference's answer sets."""
+
+    key: tuple[str, ...]
+    nodes: tuple[Any, ...] = field(compare=False)
+
+
+@lru_cache(maxsize=512)
+def _rules(*texts: str) -> Rules:
+    nodes = tuple(node for text in texts for node in _known(text))
+    return Rules(tuple(sorted(map(str, nodes))), nodes)
+
+
 @lru_cache(maxsize=2048)
-def _reference(program: str, facts: str, show: tuple[str, ...]) -> Answers:
-    return solve([*_known(program), *_known(facts)], show)
+def _reference(program: Rules, facts: str, show: tuple[str, ...]) -> Answers:
+    return solve([*program.nodes, *_known(facts)], show)
 
 
 def judge(prediction: str, given: str, reference: str, instances: list[str], show: list[str]) -> dict[str, Any]:
@@ -166,7 +181,7 @@ def judge(prediction: str, given: str, reference: str, instances: list[str], sho
         if stated:
             return {**report, "stopped": "facts", "clingo": f"facts of {', '.join(stated)}"}
         for facts in instances:
-            wanted = _wanted(f"{given}\n{reference}", facts, signatures)
+            wanted = _wanted(given, reference, facts, signatures)
             found = solve([*_known(given), *nodes, *_known(facts)], signatures, len(wanted.sets) + 1)
             report["safe"] = True
             report["clingo"] = report["clingo"] or found.messages
@@ -190,9 +205,9 @@ def _stated(nodes: list[Any], reference: str, instances: list[str]) -> list[str]
         raise Stopped("reference", f"the reference or an instance: {stopped}") from None
 
 
-def _wanted(program: str, facts: str, show: tuple[str, ...]) -> Answers:
+def _wanted(given: str, reference: str, facts: str, show: tuple[str, ...]) -> Answers:
     try:
-        wanted = _reference(program, facts, show)
+        wanted = _reference(_rules(given, reference), facts, show)
     except Stopped as stopped:
         raise Stopped("reference", f"the reference itself: {stopped.reason}: {stopped}") from None
     if not wanted.complete:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import random
 from functools import lru_cache
 from importlib.resources import files
-from typing import Any
 
 from domains.asp.augment import Write
 from domains.asp.problems import Problem
@@ -51,12 +50,19 @@ def frames() -> dict[str, list[str]]:
     """The phrases by tone, in the order of the file."""
     import yaml
 
-    loaded: dict[str, list[str]] = yaml.safe_load((files("domains.asp.augment") / "frames.yaml").read_text(encoding="utf-8"))
+    loaded: dict[str, list[str]] = yaml.safe_load(
+        (files("domains.asp.augment") / "frames.yaml").read_text(encoding="utf-8")
+    )
     return loaded
 
 
 def _keeps(say: str, answer: str) -> bool:
-    return "\n" not in answer and 2 <= len(answer.split()) <= MAX_WORDS and _marks(say) <= _marks(answer) and answer.isprintable()
+    return (
+        "\n" not in answer
+        and 2 <= len(answer.split()) <= MAX_WORDS
+        and _marks(say) <= _marks(answer)
+        and answer.isprintable()
+    )
 
 
 def _marks(text: str) -> set[str]:

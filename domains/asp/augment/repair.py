@@ -73,7 +73,9 @@ def unsafe_variable(rule: str, rng: random.Random) -> str | None:
         return None
     place = rng.choice(plain)
     spans = [_span(rule, literal) for literal in body]
-    begin, end = (spans[place][0], spans[place + 1][0]) if place + 1 < len(body) else (spans[place - 1][1], spans[place][1])
+    begin, end = (
+        (spans[place][0], spans[place + 1][0]) if place + 1 < len(body) else (spans[place - 1][1], spans[place][1])
+    )
     return rule[:begin] + rule[end:]
 
 

@@ -69,7 +69,7 @@ def read(name: str) -> Any:
     import yaml
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return yaml.load((files("domains.asp.problems") / f"{name}.yaml").read_text(encoding="utf-8"), Loader=loader)  # noqa: S506
+    return yaml.load((files("domains.asp.problems") / f"{name}.yaml").read_text(encoding="utf-8"), Loader=loader)
 
 
 def _problem(row: dict[str, Any], topic: str, split: str) -> Problem:
