@@ -22,6 +22,7 @@ DOMAINS = {
     "math": "domains.math",
     "constitution": "domains.constitution",
     "rewording": "domains.rewording",
+    "asp": "domains.asp",
 }
 
 
