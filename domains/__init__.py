@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 DOMAINS = {
     "math": "domains.math",
+    "devops": "domains.devops",
 }
 
 
