@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from domains.base import Example
 from domains.devops import shipped
-from domains.devops.expand import Problem, draw
+from domains.devops.problems import Problem, draw
 from truemark.errors import TruemarkError, UnknownName
 
 if TYPE_CHECKING:

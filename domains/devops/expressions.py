@@ -204,9 +204,10 @@ def _truth(value: Value) -> bool:
 
 def number(value: Value) -> Fraction:
     """`value` as a number. Raises ExpressionError for a text, a list or a condition, TooLarge beyond the bounds."""
-    if isinstance(value, bool) or not isinstance(value, int | Fraction):
-        raise ExpressionError(f"expected a number, found {str(value)[:40]!r}")
-    value = Fraction(value)
+    if type(value) is not Fraction:
+        if type(value) is not int:
+            raise ExpressionError(f"expected a number, found {str(value)[:40]!r}")
+        value = Fraction(value)
     if max(value.numerator.bit_length(), value.denominator.bit_length()) > MAX_BITS:
         raise TooLarge(f"a number of more than {MAX_BITS} bits")
     return value
@@ -233,7 +234,7 @@ def _operate(operator: str, operands: list[Value]) -> Value:
         return _power(a, b)
     if operator in _COMPARE:
         return _COMPARE[operator](a, b)
-    return number(Fraction(_ARITHMETIC[operator](a, b)))
+    return number(_ARITHMETIC[operator](a, b))
 
 
 _COMPARE: dict[str, Callable[[Fraction, Fraction], bool]] = {

@@ -9,8 +9,8 @@ from typing import Any
 
 from domains.base import Solution
 from domains.devops import shipped
-from domains.devops.expand import Problem, rounding
-from domains.devops.expand import solve as solve_problem
+from domains.devops.problems import Problem, rounding
+from domains.devops.problems import solve as solve_problem
 from domains.devops.references import PLACE
 
 MAX_QUESTION = 600

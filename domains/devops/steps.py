@@ -20,7 +20,7 @@ MAX_LINES = 300
 MAX_LINE = 400
 MAX_EQUATIONS = 200
 _EQUALS = re.compile(r"(?<![<>=!:~])=(?![=>])|≈")
-_CLAUSES = re.compile(r"\s?(?:;|→|=>|->|, |\. |: )\s?")
+_CLAUSES = re.compile(r"[()]|\s?(?:;|→|=>|->|, |\. |: )\s?")
 _TOKEN = re.compile(
     r"\s*(?:(?P<number>[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+(?:\.[0-9]+)?)|(?P<operator>\*\*|[-+*/^()×·÷,])|(?P<percent>%)|(?P<money>\$)"
     r"|(?P<word>[A-Za-zµμΩΩ][A-Za-z0-9_²³]*))",
@@ -60,15 +60,12 @@ def wrong_equation(line: str) -> str | None:
 def _clauses(line: str) -> list[str]:
     """A line cut at the signs between statements, never inside parentheses."""
     parts, start, depth = [], 0, 0
-    position = 0
-    while position < len(line):
-        depth = max(0, depth + {"(": 1, ")": -1}.get(line[position], 0))
-        match = _CLAUSES.match(line, position) if depth == 0 else None
-        if match and match.end() > position:
+    for match in _CLAUSES.finditer(line):
+        if match[0] in "()":
+            depth = max(0, depth + (1 if match[0] == "(" else -1))
+        elif depth == 0:
             parts.append(line[start : match.start()])
-            start = position = match.end()
-        else:
-            position += 1
+            start = match.end()
     return [part for part in [*parts, line[start:]] if _EQUALS.search(part)]
 
 

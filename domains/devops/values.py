@@ -28,7 +28,7 @@ def show(value: Any, style: int | str | None = None) -> str:
         return "yes" if value else "no"
     if not isinstance(value, int | Fraction):
         return str(value)
-    exact = Fraction(value)
+    exact = value if isinstance(value, Fraction) else Fraction(value)
     if isinstance(style, int):
         return _fixed(rounded(exact, style), style)
     digits = decimals(exact)
@@ -43,12 +43,11 @@ def decimals(value: Fraction) -> int | None:
 
 
 def _fixed(value: Fraction, digits: int) -> str:
-    scaled = abs(value) * 10**digits
-    text = str(int(scaled)).zfill(digits + 1)
+    text = str(abs(value.numerator) * 10**digits // value.denominator).zfill(digits + 1)
     sign = "-" if value < 0 else ""
     return f"{sign}{text[:-digits]}.{text[-digits:]}" if digits else f"{sign}{text}"
 
 
 def is_tie(value: Fraction, digits: int) -> bool:
     """Does rounding `value` to `digits` depend on the rule for a final 5?"""
-    return (value * 10**digits * 2).denominator == 1 and (value * 10**digits).denominator == 2
+    return (value * 10**digits).denominator == 2
