@@ -19,6 +19,7 @@ LEVELS = {"basics": "ten kinds of problem in small numbers, which a 135M model l
 CARD = Card(
     title="Math",
     description="Equations, derivatives, integrals, percentages, rates, fractions and word problems, step by step. SymPy checks every answer.",
+    checker="SymPy",
     examples=(
         "Solve for x: 3x + 7 = 22",
         "What is 30% of 80?",
