@@ -7,7 +7,19 @@ from domains.devops.build import LEVELS, build, expand
 from domains.devops.check import REASONS, check
 from domains.devops.solve import solve
 
-__all__ = ["CARD", "LEVELS", "NAME", "REASONS", "SLICES", "SYSTEM_PROMPT", "build", "check", "expand", "messages", "solve"]
+__all__ = [
+    "CARD",
+    "LEVELS",
+    "NAME",
+    "REASONS",
+    "SLICES",
+    "SYSTEM_PROMPT",
+    "build",
+    "check",
+    "expand",
+    "messages",
+    "solve",
+]
 
 NAME = "devops"
 SYSTEM_PROMPT = "Reason in short computed lines. End with `Answer:`."

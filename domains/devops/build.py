@@ -8,13 +8,13 @@ and no 13 words in a row of its question occur in a training question.
 from __future__ import annotations
 
 import random
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from domains.base import Example
+from domains.contamination import WINDOW, Words, words
 from domains.devops import shipped
 from domains.devops.problems import Problem, draw
 from truemark.errors import TruemarkError, UnknownName
@@ -33,8 +33,6 @@ LEVELS = {
 }
 TRIES = 60
 """Draws of one blueprint for one example; then it is exhausted."""
-WINDOW = 13
-"""Words in a row that a training question may not share with one of dev or test."""
 
 
 def build(seed: int, n: int, levels: Sequence[str] = ()) -> dict[str, list[Example]]:
@@ -70,7 +68,7 @@ class _Taken:
     """Normalised."""
     problems: set[str] = field(default_factory=set)
     """Of dev and test."""
-    windows: set[tuple[str, ...]] = field(default_factory=set)
+    windows: set[Words] = field(default_factory=set)
     """Of the questions of dev and test."""
 
 
@@ -150,11 +148,10 @@ def normalised(text: str) -> str:
     return "".join(character for character in text.casefold() if character.isalnum())
 
 
-def windows(text: str) -> set[tuple[str, ...]]:
-    """All runs of 13 words, with `10.0.4.0/22` as one word and as five, so that no reading of `word` finds an overlap."""
-    folded = text.casefold()
-    readings = (re.findall(r"[^\W_]+", folded), [plain for word in folded.split() if (plain := normalised(word))])
-    return {tuple(words[at : at + WINDOW]) for words in readings for at in range(len(words) - WINDOW + 1)}
+def windows(text: str) -> set[Words]:
+    """All runs of 13 words, as `truemark data check` counts them."""
+    found = words(text)
+    return {found[at : at + WINDOW] for at in range(len(found) - WINDOW + 1)}
 
 
 def example_of(problem: Problem, pattern: int, id: str, part: str) -> Example:

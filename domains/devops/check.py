@@ -123,6 +123,11 @@ def _consistent(other: str, values: Mapping[str, Any], claims: Claims) -> None:
             return
         raise Refused("contradictory", f"an earlier final answer: {refusal}") from None
     for key, value in said.items():
-        same = value == values[key] or (not isinstance(value, Refused) and agrees(value, claims[key]) and not isinstance(values[key], Refused) and agrees(values[key], claims[key]))
+        same = value == values[key] or (
+            not isinstance(value, Refused)
+            and agrees(value, claims[key])
+            and not isinstance(values[key], Refused)
+            and agrees(values[key], claims[key])
+        )
         if not same and not isinstance(value, Refused):
             raise Refused("contradictory", f"two different final answers: {other[:60]!r} comes first")

@@ -48,7 +48,9 @@ def lint_files(paths: Sequence[Path], least: int = LEAST, as_json: bool = False)
         raise CheckFailed(f"{count} findings in {sum(map(bool, found.values()))} of {len(found)} files")
 
 
-def expand_files(paths: Sequence[Path], out: Path, seed: int, n: int, levels: Sequence[str] = (), as_json: bool = False) -> None:
+def expand_files(
+    paths: Sequence[Path], out: Path, seed: int, n: int, levels: Sequence[str] = (), as_json: bool = False
+) -> None:
     """Write train, dev and test of a user's own frameworks to `out`."""
     from domains.devops.build import expand
 
@@ -58,7 +60,12 @@ def expand_files(paths: Sequence[Path], out: Path, seed: int, n: int, levels: Se
         write_jsonl(path, [dict(example) for example in examples])
         counts = Counter(example["meta"]["level"] for example in examples)
         families = len({example["meta"]["family"] for example in examples})
-        report[str(path)] = {"examples": len(examples), "families": families, "levels": dict(counts), "sha256": sha256_file(path)}
+        report[str(path)] = {
+            "examples": len(examples),
+            "families": families,
+            "levels": dict(counts),
+            "sha256": sha256_file(path),
+        }
     if as_json:
         print(json.dumps(report, indent=2))
     else:

@@ -122,7 +122,11 @@ class _Parser:
         return tree
 
     def take(self, *operators: str) -> str | None:
-        if self.at < len(self.tokens) and self.tokens[self.at][0] == "operator" and self.tokens[self.at][1] in operators:
+        if (
+            self.at < len(self.tokens)
+            and self.tokens[self.at][0] == "operator"
+            and self.tokens[self.at][1] in operators
+        ):
             self.at += 1
             return self.tokens[self.at - 1][1]
         return None

@@ -31,7 +31,34 @@ _LETTERS = re.compile(r"(?<![rwx-])[-d]?([r-][w-][x-][r-][w-][x-][r-][w-][x-])(?
 _CLASSES = re.compile(r"u=([rwx]{0,3}),\s?g=([rwx]{0,3}),\s?o=([rwx]{0,3})(?![rwx])")
 _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _HEDGES = frozenset(
-    "not no never isn't isnt wasn't wrong incorrect false or either neither nor except unless maybe perhaps possibly unknown unsure versus vs than minus plus times".split()
+    [
+        "not",
+        "no",
+        "never",
+        "isn't",
+        "isnt",
+        "wasn't",
+        "wrong",
+        "incorrect",
+        "false",
+        "or",
+        "either",
+        "neither",
+        "nor",
+        "except",
+        "unless",
+        "maybe",
+        "perhaps",
+        "possibly",
+        "unknown",
+        "unsure",
+        "versus",
+        "vs",
+        "than",
+        "minus",
+        "plus",
+        "times",
+    ]
 )
 
 
@@ -195,13 +222,19 @@ def _spaced(text: str) -> str:
 def _digits(text: str, claim: Claim) -> int:
     base = int(claim["base"])
     prefix, letters = {2: ("0b", "01"), 8: ("0o", "0-7"), 16: ("0x", "0-9A-Fa-f")}[base]
-    pattern = re.compile(rf"(?<![0-9A-Za-z.])(?:{prefix}|{prefix.upper()})?([{letters}](?:_?[{letters}]){{0,40}})(?![0-9A-Za-z.])")
+    pattern = re.compile(
+        rf"(?<![0-9A-Za-z.])(?:{prefix}|{prefix.upper()})?([{letters}](?:_?[{letters}]){{0,40}})(?![0-9A-Za-z.])"
+    )
     return int(_one(pattern, text, f"number in base {base}")[0][1].replace("_", ""), base)
 
 
 def _list(text: str, claim: Claim) -> tuple[Any, ...]:
     inner = text.strip("[](){} ")
-    items = [item for item in re.split(r"; ?|, (?:and |then )?|,(?![0-9]{3}(?![0-9]))| (?:and|then) | ?(?:->|→) ?", inner) if item.strip()]
+    items = [
+        item
+        for item in re.split(r"; ?|, (?:and |then )?|,(?![0-9]{3}(?![0-9]))| (?:and|then) | ?(?:->|→) ?", inner)
+        if item.strip()
+    ]
     if len(items) > MAX_ITEMS:
         raise Refused("too_large", f"a list of {len(items)} items, at most {MAX_ITEMS}")
     one = {"kind": claim["item"], "unit": claim["unit"], "round": claim.get("round")}
@@ -209,7 +242,9 @@ def _list(text: str, claim: Claim) -> tuple[Any, ...]:
     if "value" in claim:
         wanted = str(claim["value"]).count(", ") + 1
         if len(found) != wanted:
-            raise Refused("missing_part" if len(found) < wanted else "extra_part", f"{len(found)} items, expected {wanted}")
+            raise Refused(
+                "missing_part" if len(found) < wanted else "extra_part", f"{len(found)} items, expected {wanted}"
+            )
     return found
 
 

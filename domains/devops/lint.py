@@ -15,8 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from domains.contamination import WINDOW, words
 from domains.devops import document
-from domains.devops.build import WINDOW, example_of, normalised
+from domains.devops.build import example_of, normalised
 from domains.devops.check import check
 from domains.devops.expressions import ExpressionError
 from domains.devops.problems import render, solve
@@ -75,7 +76,10 @@ def _findings(framework: Framework, least: int) -> Iterator[tuple[Where, str]]:
         total += len(questions)
         distinct = len({one.key for one in problems})
         if distinct < LEAST_EACH:
-            yield ("blueprints", name, "slots"), f"{distinct} different problems in {DRAWS} draws, at least {LEAST_EACH} are needed"
+            yield (
+                ("blueprints", name, "slots"),
+                f"{distinct} different problems in {DRAWS} draws, at least {LEAST_EACH} are needed",
+            )
         yield from _leaks(name, blueprint, problems)
         yield from _unchecked(name, problems)
     if total < least:
@@ -109,7 +113,7 @@ def _wordings(name: str, blueprint: Blueprint) -> Iterator[tuple[Where, str]]:
         if bare in seen:
             yield path, f"the wording of pattern {seen[bare]} again: it would be in two splits"
         seen.setdefault(bare, number)
-        longest = max(len(re.findall(r"[^\W_]+", part)) for part in re.split(r"\{[^}]*\}", pattern))
+        longest = max(len(words(part)) for part in re.split(r"\{[^}]*\}", pattern))
         if longest >= WINDOW:
             yield path, f"{longest} words in a row without a slot: questions of train and test would overlap"
         named = {match[1] for match in PLACE.finditer(pattern)}
@@ -156,7 +160,10 @@ def _leaks(name: str, blueprint: Blueprint, problems: list[Problem]) -> Iterator
     for number in range(len(blueprint.patterns)):
         held = sum(_holds(_asked(one, number), one.claims) for one in problems)
         if held > len(problems) * 0.9:
-            yield ("blueprints", name, "patterns", number), f"the question holds the answer in {held} of {len(problems)} draws"
+            yield (
+                ("blueprints", name, "patterns", number),
+                f"the question holds the answer in {held} of {len(problems)} draws",
+            )
 
 
 def _asked(problem: Problem, pattern: int) -> str:

@@ -21,6 +21,7 @@ from domains.devops.values import Rejected, decimals, is_tie, show
 if TYPE_CHECKING:
     from domains.devops.schema import Blueprint, Claim, Framework, Step
 
+DIGITS = frozenset("0123456")
 TRIES = 400
 """Draws until the constraints hold."""
 _NO_CLAIMS: dict[str, int] = {}
@@ -165,7 +166,7 @@ def render(template: str, values: Mapping[str, Any], digits: Mapping[str, int] =
         style: int | str | None = match[2]
         if style is None and match[1] in digits and isinstance(values[match[1]], Fraction):
             style = digits[match[1]]
-        elif style is not None and style.isascii() and style.isdigit():
+        elif isinstance(style, str) and style in DIGITS:
             style = int(style)
         parts += [template[end : match.start()], show(values[match[1]], style)]
         end = match.end()

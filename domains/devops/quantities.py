@@ -13,7 +13,9 @@ from typing import Any
 from domains.devops import units
 from domains.devops.answers import Refused
 
-_NUMBER = re.compile(r"([-+]?)\s?(\$?)\s?((?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(?:\.[0-9]+)?|\.[0-9]+)(?:[eE]([-+]?[0-9]{1,4})(?![0-9A-Za-z]))?")
+_NUMBER = re.compile(
+    r"([-+]?)\s?(\$?)\s?((?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(?:\.[0-9]+)?|\.[0-9]+)(?:[eE]([-+]?[0-9]{1,4})(?![0-9A-Za-z]))?"
+)
 _POWER = re.compile(r"\s?(?:\*|×|x|·|\\times|\\cdot)\s?10\s?\^\s?\{?\s?([-+]?[0-9]{1,4})\s?\}?(?![0-9])")
 _OVER = re.compile(r"\s?/\s?([0-9]{1,30})(?![0-9.])")
 _UNIT = re.compile(r"\s?(%|\$|[A-Za-zµμΩΩ][A-Za-z²³]*(?:[ /*·^-]{1,2}[A-Za-zµ²³0-9]+){0,5})")
@@ -98,11 +100,15 @@ def _unit(rest: str, claim: Mapping[str, Any]) -> tuple[str, str]:
         return "", rest
     own = units.dimension(claim["unit"], claim["kind"])
     words = match[1]
-    ends = [end for end in range(len(words), 0, -1) if end == len(words) or not words[end].isalnum() or words[end - 1].isalpha() != words[end].isalpha()]
+    ends = [
+        end
+        for end in range(len(words), 0, -1)
+        if end == len(words) or not words[end].isalnum() or words[end - 1].isalpha() != words[end].isalpha()
+    ]
     for of in ([own] if own else []) + [None]:
         for end in ends:
             name = words[:end].rstrip(" ./*·^-")
-            if of and units.factor(name, of) is not None or of is None and units.known(name):
+            if (of and units.factor(name, of) is not None) or (of is None and units.known(name)):
                 return name, rest[match.start(1) + len(name) :]
     if claim["unit"] and words.casefold().startswith(claim["unit"].casefold()):
         return claim["unit"], rest[match.start(1) + len(claim["unit"]) :]
@@ -110,7 +116,7 @@ def _unit(rest: str, claim: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _currency(before: str) -> str:
-    word = before.split(" ")[-1] if before else ""
+    word = before.rsplit(" ", maxsplit=1)[-1] if before else ""
     return word if units.factor(word, "money") is not None else ""
 
 

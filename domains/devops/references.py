@@ -33,7 +33,10 @@ def dangling(framework: Framework) -> Iterator[Problem]:
     for name, logic in framework.logic.items():
         yield from _of_logic(name, logic)
     for name, block in framework.blocks.items():
-        if block.logic in framework.logic and framework.logic[block.logic].calculator in (None, *calculators.CALCULATORS):
+        if block.logic in framework.logic and framework.logic[block.logic].calculator in (
+            None,
+            *calculators.CALCULATORS,
+        ):
             known = {*needs(framework, block.logic), *gives(framework, block.logic), *framework.constants, "rule"}
             for number, line in enumerate(block.lines):
                 yield from _template(("blocks", name, "lines", number), line, known)

@@ -15,7 +15,10 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 def scaffold(name: str) -> str:
     """The text of the file. Raises InvalidData for a name that cannot be a framework's."""
     if not _NAME.fullmatch(name):
-        raise InvalidData(f"expected a name of lower-case letters, digits and _, found {name!r}", mend="truemark data new-blueprint my_domain")
+        raise InvalidData(
+            f"expected a name of lower-case letters, digits and _, found {name!r}",
+            mend="truemark data new-blueprint my_domain",
+        )
     text = (files("domains.devops") / "scaffold.yaml").read_text(encoding="utf-8")
     return text.replace("NAME", name)
 

@@ -1,10 +1,10 @@
 """What a framework file may say, as pydantic models. Unknown keys are forbidden; all errors of a file are reported at once, with their lines.
 
-    principles      laws and facts, each with its source
-    explanations    what a principle means in practice
-    logic           the computation behind an explanation: expressions, or a calculator
-    blocks          a logic as terse lines of an answer
-    blueprints      slots, constraints, steps (blocks), claims and the patterns of the question, each at a level of the curriculum
+principles      laws and facts, each with its source
+explanations    what a principle means in practice
+logic           the computation behind an explanation: expressions, or a calculator
+blocks          a logic as terse lines of an answer
+blueprints      slots, constraints, steps (blocks), claims and the patterns of the question, each at a level of the curriculum
 """
 
 from __future__ import annotations
@@ -124,7 +124,11 @@ class Claim(_Part):
 
     @model_validator(mode="after")
     def _complete(self) -> Claim:
-        for kind, field, value in (("word", "options", self.options), ("list", "item", self.item), ("digits", "base", self.base)):
+        for kind, field, value in (
+            ("word", "options", self.options),
+            ("list", "item", self.item),
+            ("digits", "base", self.base),
+        ):
             if (self.kind == kind) != bool(value):
                 raise ValueError(f"`{field}` goes with the kind `{kind}`, and only with it")
         if self.round is not None and self.kind not in QUANTITIES - {"integer"}:
@@ -151,7 +155,9 @@ class Blueprint(_Part):
     @model_validator(mode="after")
     def _one_rounding(self) -> Blueprint:
         if len({claim.round for claim in self.claims.values()} - {None}) > 1:
-            raise ValueError("the claims of one blueprint must round to the same decimals, so that the question can say so")
+            raise ValueError(
+                "the claims of one blueprint must round to the same decimals, so that the question can say so"
+            )
         return self
 
 
@@ -188,7 +194,9 @@ def parse(source: document.Document) -> Framework:
         problems = [(path, message, path) for path, message in dangling(framework)]
         if not problems:
             return framework
-    listed = sorted({(source.line(path), f"{source.where(path)}: {_clean(message, loc, path)}") for path, message, loc in problems})
+    listed = sorted(
+        {(source.line(path), f"{source.where(path)}: {_clean(message, loc, path)}") for path, message, loc in problems}
+    )
     shown = "\n".join(text for _, text in listed[:50])
     more = f"\n… and {len(listed) - 50} more" if len(listed) > 50 else ""
     raise InvalidConfig(f"{len(listed)} errors in {source.name}\n{shown}{more}", mend="truemark data lint FILE")
@@ -197,14 +205,12 @@ def parse(source: document.Document) -> Framework:
 def _real(data: Any, location: tuple[int | str, ...]) -> tuple[int | str, ...]:
     """The part of a pydantic location that stands in the data (tags of unions and names of validators do not)."""
     path: list[int | str] = []
+    here: Any = data
     for part in location:
-        if isinstance(data, dict) and part in data:
-            data = data[part]
-        elif isinstance(data, list) and isinstance(part, int) and part < len(data):
-            data = data[part]
-        else:
-            continue
-        path.append(part)
+        inside = isinstance(here, list) and isinstance(part, int) and part < len(here)
+        if inside or (isinstance(here, dict) and part in here):
+            here = here[part]
+            path.append(part)
     return tuple(path)
 
 

@@ -217,9 +217,9 @@ class Cron(Slot):
     """A five-field schedule of the families in `forms`."""
 
     type: Literal["cron"]
-    forms: list[Literal["daily", "weekly", "workdays", "monthly", "every_minutes", "every_hours", "hourly", "window"]] = (
-        Field(min_length=1)
-    )
+    forms: list[
+        Literal["daily", "weekly", "workdays", "monthly", "every_minutes", "every_hours", "hourly", "window"]
+    ] = Field(min_length=1)
     regex: ClassVar[str] = r"[0-9*/,\-]{1,20}(?: [0-9A-Z*/,\-]{1,20}){4}"
 
     def draw(self, rng: random.Random) -> str:

@@ -79,5 +79,3 @@ def _fill(match: tuple[str, str, dict[str, str]]) -> Problem | None:
         return solve_problem(framework, blueprint, values)
     except (KeyError, ValueError, StopIteration):
         return None
-
-

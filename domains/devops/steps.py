@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 from functools import lru_cache
+from itertools import pairwise
 
 from domains.devops import units
 from domains.devops.expressions import FUNCTIONS, ExpressionError, evaluate, number
@@ -26,7 +27,9 @@ _TOKEN = re.compile(
     r"|(?P<word>[A-Za-zµμΩΩ][A-Za-z0-9_²³]*))",
 )
 _UNIT = re.compile(r"\s?([A-Za-zµμΩΩ][A-Za-z²³]*(?:[/*][A-Za-zµ²³]+|\^-?[1-3])*)")
-_PER = re.compile(r"\s?/\s?(?:s|ms|min|h|d|day|week|month|year|second|minute|hour|node|pod|core|host|replica|instance)\b(?!\s?\()")
+_PER = re.compile(
+    r"\s?/\s?(?:s|ms|min|h|d|day|week|month|year|second|minute|hour|node|pod|core|host|replica|instance)\b(?!\s?\()"
+)
 _OPERATORS = {"×": "*", "·": "*", "÷": "/", "**": "^"}
 _JOINING = frozenset({"of", "and", "or", "to", "per", "by", "in", "is", "with", "from", "if", "then", "plus", "minus"})
 
@@ -50,7 +53,7 @@ def wrong_equation(line: str) -> str | None:
         sides = _EQUALS.split(clause)
         marks = _EQUALS.findall(clause)
         read = [_side(side, last=number == len(sides) - 1) for number, side in enumerate(sides)]
-        for (left, right), mark, pair in zip(zip(read, read[1:], strict=False), marks, zip(sides, sides[1:], strict=False), strict=True):
+        for (left, right), mark, pair in zip(pairwise(read), marks, pairwise(sides), strict=True):
             if left and right and not _equal(left, right, mark):
                 shown = f"{pair[0].strip()} {mark} {pair[1].strip()}"
                 return f"{shown[:160]}: it is {_shown(left[0][0])}"
@@ -146,7 +149,11 @@ def _scan(text: str, last: bool) -> tuple[list[tuple[str, str]], int, list[Scale
 
 
 def _complete(tokens: list[tuple[str, str]]) -> bool:
-    return bool(tokens) and tokens[-1][1] not in ("+", "-", "*", "/", "^", "(", ",") and any(kind == "number" for kind, _ in tokens)
+    return (
+        bool(tokens)
+        and tokens[-1][1] not in ("+", "-", "*", "/", "^", "(", ",")
+        and any(kind == "number" for kind, _ in tokens)
+    )
 
 
 def _past_unit(text: str, position: int) -> tuple[Scales, int]:

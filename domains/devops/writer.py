@@ -39,10 +39,14 @@ Example:
 class Completes(Protocol):
     """What the writer needs of `domains.endpoint.Endpoint`."""
 
-    def complete(self, messages: list[dict[str, str]], *, max_tokens: int = 512, temperature: float = 0.0, seed: int = 0) -> str: ...
+    def complete(
+        self, messages: list[dict[str, str]], *, max_tokens: int = 512, temperature: float = 0.0, seed: int = 0
+    ) -> str: ...
 
 
-def write(topic: str, name: str, endpoint: Completes, *, attempts: int = ATTEMPTS, least: int = LEAST, seed: int = 0) -> str:
+def write(
+    topic: str, name: str, endpoint: Completes, *, attempts: int = ATTEMPTS, least: int = LEAST, seed: int = 0
+) -> str:
     """The YAML text of a framework about `topic` that lints clean. Raises InvalidData where the model gives none, EngineError from the endpoint."""
     messages = [
         {"role": "system", "content": INSTRUCTIONS.format(name=name, example=scaffold(name))},
@@ -58,7 +62,10 @@ def write(topic: str, name: str, endpoint: Completes, *, attempts: int = ATTEMPT
         listed = "\n".join(found[:MAX_FINDINGS])
         messages += [
             {"role": "assistant", "content": answer[: document.MAX_BYTES]},
-            {"role": "user", "content": f"The file has {len(found)} findings. Mend them and answer with the whole file.\n{listed}"},
+            {
+                "role": "user",
+                "content": f"The file has {len(found)} findings. Mend them and answer with the whole file.\n{listed}",
+            },
         ]
     shown = "\n".join(found[:MAX_FINDINGS])
     raise InvalidData(

@@ -44,9 +44,7 @@ def show_memory(size: Fraction) -> str:
     return str(size)
 
 
-def pod_requests(
-    cpu1: str, cpu2: str, memory1: str, memory2: str, replicas: Fraction
-) -> dict[str, Any]:
+def pod_requests(cpu1: str, cpu2: str, memory1: str, memory2: str, replicas: Fraction) -> dict[str, Any]:
     """What a deployment of pods of two containers requests."""
     pod_cpu, pod_memory = cpu(cpu1) + cpu(cpu2), memory(memory1) + memory(memory2)
     count = whole(replicas, 1, 10_000)
@@ -58,9 +56,7 @@ def pod_requests(
     }
 
 
-def pods_per_node(
-    node_cpu: str, node_memory: str, pod_cpu: str, pod_memory: str
-) -> dict[str, Any]:
+def pods_per_node(node_cpu: str, node_memory: str, pod_cpu: str, pod_memory: str) -> dict[str, Any]:
     """How many pods fit by their requests, and what runs out first."""
     by_cpu = math.floor(cpu(node_cpu) / cpu(pod_cpu))
     by_memory = math.floor(memory(node_memory) / memory(pod_memory))
