@@ -23,6 +23,7 @@ DOMAINS = {
     "constitution": "domains.constitution",
     "rewording": "domains.rewording",
     "asp": "domains.asp",
+    "devops": "domains.devops",
 }
 
 
