@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 DOMAINS = {
     "math": "domains.math",
-    "constitution": "domains.constitution",
-    "rewording": "domains.rewording",
     "asp": "domains.asp",
+    "rewording": "domains.rewording",
     "devops": "domains.devops",
+    "constitution": "domains.constitution",
 }
 
 
