@@ -277,7 +277,7 @@ def mutants(rule: str) -> Iterator[str]:
 def test_the_instances_tell_wrong_rules_from_right_ones() -> None:
     """A rule with a literal gone or turned round gives other answer sets on some instance, or is no program."""
     survived = set()
-    for problem in (problem for problem in problems() if problem.split != "train"):
+    for problem in (problem for problem in problems() if problem.split == "test"):
         for rule in problem.rules:
             for mutant in mutants(rule.rule):
                 program = problem.program.replace(rule.rule, mutant)
@@ -358,7 +358,7 @@ def test_without_augmentations_there_is_the_stock() -> None:
 
 
 @given(st.sampled_from(problems()), st.sampled_from(sorted(rename.POOLS)), st.integers(0, 10**6))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_renaming_keeps_trees_and_answer_sets(problem: Problem, pool: str, seed: int) -> None:
     rng = random.Random(seed)
     rules = [rename.renamed(rule.rule, pool, rng) for rule in problem.rules]
@@ -423,7 +423,7 @@ def test_an_endpoint_paraphrases_and_a_line_of_its_own_is_kept(tmp_path: Path) -
     """Over HTTP, as `Endpoint` does it; the same words are asked once."""
     with endpoint_that_says("Let all of them be covered.") as (url, asked):
         endpoint = Endpoint("m", base_url=url, cache=tmp_path)
-        rows = [build(5, 60, augment=["paraphrase"], write=endpoint.complete) for _ in range(2)]
+        rows = [build(5, 45, augment=["paraphrase"], write=endpoint.complete) for _ in range(2)]
         endpoint.close()
     assert rows[0] == rows[1] and len(asked) == len({json.dumps(body["messages"]) for body in asked})
     assert any(
@@ -502,7 +502,7 @@ SAME = [
     ("knapsack", "{ take(I) } :- thing(I). :- room(R), R < #sum { S,I : take(I), size(I,S) }. #minimize { -V,I : take(I), worth(I,V) }."),
     ("colouring-sides", "left(I) :- item(I), not right(I). right(I) :- item(I), not left(I). :- clash(A,B), left(A), left(B). :- clash(A,B), right(A), right(B)."),
     ("assign-projects", "{ gets(S,P) : project(P,_) } = 1 :- student(S). :- project(P,K), K+1 { gets(S,P) }. #minimize { R,S : gets(S,P), rank(S,P,R) }."),
-    ("cover-guards", "#const k = 1. #show guard/1. #defined extra/1. { guard(N) : node(N) } K :- limit(K), k = 1.\n:- edge(A,B), not guard(A), not guard(B). #show."),
+    ("cover-guards", "#const k = 1. #show guard/1. #show extra : guard(1). #show X : node(X). #defined extra/1. { guard(N) : node(N) } K :- limit(K), k = 1.\n:- edge(A,B), not guard(A), not guard(B). #show."),
     ("win-move", "wins(A) :- not wins(B), move(A,B). loses(Z) :- not wins(Z), position(Z)."),
 ]  # fmt: skip
 DIFFERENT = [
@@ -555,6 +555,12 @@ def test_answers_written_down_for_the_shown_instance_fail_on_the_hidden_ones(pro
     verdict = asp.check(program, example(problem.id))
     assert verdict.reason in ("wrong_answer_sets", "wrong_optimum"), verdict
     assert verdict.detail["equivalent"][0] is True
+
+
+def test_the_search_is_bounded_by_what_is_the_same_on_every_machine() -> None:
+    pigeons = "1 { h(P,H) : H = 1..11 } 1 :- P = 1..12. :- h(P,H), h(Q,H), P < Q."
+    assert "conflicts" in asp.check(pigeons, example("queens")).detail["message"]
+    assert "ground rules" in asp.check("p(1..100000000).", example("queens")).detail["message"]
 
 
 def test_the_stages_are_reported_apart() -> None:

@@ -40,7 +40,7 @@ def one_rule() -> Example:
 @pytest.fixture(autouse=True)
 def short_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bombs that only the processor's limit ends are to end soon."""
-    monkeypatch.setattr(check_module, "LIMITS", sandbox.Limits(cpu_seconds=0.6, wall_seconds=30, memory_mib=768))
+    monkeypatch.setattr(check_module, "LIMITS", sandbox.Limits(cpu_seconds=0.4, wall_seconds=30, memory_mib=768))
 
 
 CODE = [
@@ -157,14 +157,14 @@ def test_memory_ends_what_counting_does_not(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @given(st.text(max_size=150))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_any_text_gets_a_verdict(text: str) -> None:
     verdict = asp.check(text, whole())
     assert verdict.reason in asp.REASONS and not verdict.passed
 
 
 @given(st.text(alphabet='abXY01(){}[],.;:-|&@#%*"_ \n=<>!', max_size=80))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_signs_of_the_language_in_any_order(text: str) -> None:
     assert asp.check(text, whole()).reason in asp.REASONS
 

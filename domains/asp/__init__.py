@@ -20,7 +20,7 @@ CARD = Card(
     title="Answer set programming",
     description="A problem in words becomes a program for clingo. Each answer is grounded and solved, and its answer sets are compared on instances that the model has not seen.",
     checker="clingo",
-    answer_format="prolog",
+    answer_format="code",
     examples=(
         "Facts: node(N) is a crossing, edge(A,B) a corridor between A and B, limit(K). Post guards on at most K crossings, guard(N), so that every "
         "corridor has a guard at one end at least.",

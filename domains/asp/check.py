@@ -46,7 +46,7 @@ def check(prediction: str, example: Example) -> Verdict:
         return _failed("too_large", f"a program of more than {MAX_CHARACTERS} characters", {})
     if not program:
         return _failed("empty", REASONS["empty"], {})
-    arguments = (program, meta.get("given", ""), example["reference"], meta["instances"], meta["show"])
+    arguments = (program, meta.get("given", ""), example["reference"], meta["instances"], meta.get("show", []))
     try:
         report = sandbox.call("domains.asp.solving:judge", *arguments, limits=LIMITS)
     except sandbox.SandboxFailed as failure:
