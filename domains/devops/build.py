@@ -8,6 +8,7 @@ and no 13 words in a row of its question occur in a training question.
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -70,6 +71,8 @@ class _Taken:
     """Of dev and test."""
     windows: set[Words] = field(default_factory=set)
     """Of the questions of dev and test."""
+    turns: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    """Examples of each framework, blueprint and slice: its patterns are taken in turn."""
 
 
 def _splits(
@@ -125,16 +128,18 @@ def _next(
 ) -> Example | None:
     """A new example of a blueprint, None where it is exhausted."""
     patterns = list(range(len(framework.blueprints[blueprint].patterns)))[which]
-    for _ in range(TRIES):
+    turn = taken.turns[framework.framework, blueprint, part]
+    for attempt in range(TRIES):
         problem = draw(framework, blueprint, rng)
         if problem is None:
             return None
-        pattern = rng.choice(patterns)
+        pattern = patterns[(turn + attempt) % len(patterns)]
         question = problem.question(pattern)
         plain = normalised(question)
         spans = windows(question)
         if plain in taken.questions or problem.key in taken.problems or (part == "train" and spans & taken.windows):
             continue
+        taken.turns[framework.framework, blueprint, part] += 1
         taken.questions.add(plain)
         if part != "train":
             taken.problems.add(problem.key)

@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from domains.contamination import WINDOW, words
+from domains.contamination import WINDOW
 from domains.devops import document
-from domains.devops.build import example_of, normalised
+from domains.devops.build import example_of, normalised, windows
 from domains.devops.check import check
 from domains.devops.expressions import ExpressionError
 from domains.devops.problems import render, solve
@@ -34,6 +34,8 @@ LEAST = 100
 """Distinct expansions of a framework, by default; each blueprint must give at least LEAST_EACH."""
 LEAST_EACH = 20
 MOST_REJECTED = 0.97
+HELD_OUT = 4
+MOST_SHARED = 0.75
 Where = tuple[str | int, ...]
 
 
@@ -81,6 +83,7 @@ def _findings(framework: Framework, least: int) -> Iterator[tuple[Where, str]]:
                 f"{distinct} different problems in {DRAWS} draws, at least {LEAST_EACH} are needed",
             )
         yield from _leaks(name, blueprint, problems)
+        yield from _overlaps(name, blueprint, problems)
         yield from _unchecked(name, problems)
     if total < least:
         yield ("blueprints",), f"{total} distinct expansions, at least {least} are needed"
@@ -113,9 +116,6 @@ def _wordings(name: str, blueprint: Blueprint) -> Iterator[tuple[Where, str]]:
         if bare in seen:
             yield path, f"the wording of pattern {seen[bare]} again: it would be in two splits"
         seen.setdefault(bare, number)
-        longest = max(len(words(part)) for part in re.split(r"\{[^}]*\}", pattern))
-        if longest >= WINDOW:
-            yield path, f"{longest} words in a row without a slot: questions of train and test would overlap"
         named = {match[1] for match in PLACE.finditer(pattern)}
         for slot in sorted(wanted - named):
             yield path, f"the question does not state '{slot}'"
@@ -164,6 +164,17 @@ def _leaks(name: str, blueprint: Blueprint, problems: list[Problem]) -> Iterator
                 ("blueprints", name, "patterns", number),
                 f"the question holds the answer in {held} of {len(problems)} draws",
             )
+
+
+def _overlaps(name: str, blueprint: Blueprint, problems: list[Problem]) -> Iterator[tuple[Where, str]]:
+    """Patterns whose questions share 13 words in a row: if some are tested, nearly none of the others may be trained."""
+    for number in range(len(blueprint.patterns)):
+        spans = [windows(problem.question(number)) for problem in problems]
+        tested = set().union(*spans[:HELD_OUT])
+        shared = sum(bool(span & tested) for span in spans[HELD_OUT:])
+        if shared > len(spans[HELD_OUT:]) * MOST_SHARED:
+            told = f"{shared} of {len(spans[HELD_OUT:])} questions share {WINDOW} words in a row with {HELD_OUT} others"
+            yield ("blueprints", name, "patterns", number), f"{told}: shorten it, or put the slots closer together"
 
 
 def _asked(problem: Problem, pattern: int) -> str:

@@ -62,11 +62,11 @@ class Problem:
 
 
 def rounding(blueprint: Blueprint) -> str:
-    """` Round to 2 decimals.` where the claims are rounded."""
+    """` (2 decimals)` where the claims are rounded."""
     digits = next((claim.round for claim in blueprint.claims.values() if claim.round is not None), None)
     if digits is None:
         return ""
-    return " Round to " + {0: "a whole number.", 1: "1 decimal."}.get(digits, f"{digits} decimals.")
+    return " (" + {0: "whole number", 1: "1 decimal"}.get(digits, f"{digits} decimals") + ")"
 
 
 def draw(framework: Framework, name: str, rng: random.Random) -> Problem | None:

@@ -58,7 +58,7 @@ def _patterns() -> list[tuple[str, str, re.Pattern[str], tuple[str, ...]]]:
 def _regex(text: str, blueprint: Any) -> tuple[re.Pattern[str], tuple[str, ...]]:
     slots = tuple(match[1] for match in PLACE.finditer(text))
     parts = PLACE.split(_comparable(text))  # literal, name, style, literal, …
-    asked = rounding(blueprint).strip(" .")
+    asked = rounding(blueprint).strip()
     built = ""
     for at in range(0, len(parts), 3):
         built += re.escape(parts[at])

@@ -20,6 +20,8 @@ from domains.devops.expressions import FUNCTIONS, ExpressionError, evaluate, num
 MAX_LINES = 300
 MAX_LINE = 400
 MAX_EQUATIONS = 200
+MOST_WHOLE = Fraction(1, 50)
+"""A whole number on the right may be rounded, but not by more than this share: 100 / 3 = 33 holds, 7 / 2 = 4 does not."""
 _EQUALS = re.compile(r"(?<![<>=!:~])=(?![=>])|≈")
 _CLAUSES = re.compile(r"[()]|\s?(?:;|→|=>|->|, |\. |: )\s?")
 _TOKEN = re.compile(
@@ -96,7 +98,8 @@ def _side(text: str, last: bool) -> Reading | None:
             except ExpressionError:
                 return None
             half = Fraction(1, 2 * 10**digits) * factors[0] / (100 if percent else 1)
-            found.append((value, half if len(scales) == 1 else abs(value) / 200))
+            slack = half if len(scales) == 1 else abs(value) / 200
+            found.append((value, slack if digits else min(slack, abs(value) * MOST_WHOLE)))
     return found
 
 
@@ -180,7 +183,7 @@ def _scales(unit: str) -> Scales:
 
 
 def _equal(left: Reading, right: Reading, mark: str) -> bool:
-    slack = 4 if mark == "≈" else 1
+    slack = 5 if mark == "≈" else 1
     return any(abs(a - b) <= half * slack for a, _ in left for b, half in right)
 
 
