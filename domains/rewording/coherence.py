@@ -17,7 +17,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from domains.rewording.checks import CHECKS, Finding, alike, one_scale
+from domains.rewording.checks import CHECKS
+from domains.rewording.findings import Finding, alike, one_scale
 from domains.rewording.structure import Reading, read
 from domains.rewording.words import MAX_TEXT, Token, clean, plain_tokens, tokens, unprefixed
 
