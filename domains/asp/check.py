@@ -77,6 +77,8 @@ def _verdict(report: dict[str, Any], program: str) -> Verdict:
         "program": program,
     }  # fmt: skip
     stopped = report.get("stopped")
+    if stopped == "forbidden":
+        detail.pop("program")  # what is refused is not repeated
     if stopped is not None:
         return _failed(stopped, report["clingo"] or REASONS[stopped], detail)
     for number, one in enumerate(instances, 1):
