@@ -1,6 +1,7 @@
 """The verdict on one answer: read it, then decide equivalence with the reference.
 
-Numbers are compared here as exact fractions; every expression goes to SymPy in the sandbox, all comparisons of an answer in one call.
+Numbers and polynomials are compared here, exactly and within bounds; what that does not decide goes to SymPy in the sandbox, all
+comparisons of an answer in one call.
 """
 
 from __future__ import annotations
@@ -9,8 +10,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from domains.base import Example, Verdict
-from domains.math.answers import Part, final_answer, read_answer, read_prose
+from domains.math.answers import MAX_ANSWER, Part, final_answer, read_answer, read_prose
 from domains.math.expressions import TooLarge, Tree, Unparsable, is_number, to_fraction, variables
+from domains.math.forms import FORMS, has_form
+from domains.math.grids import Grid, looks_like_grid, read_grid
+from domains.math.polynomials import same, same_up_to_constant
+from domains.math.regions import Region, ends, looks_like_region, read_region, shape
 from truemark import sandbox
 from truemark.errors import InvalidData
 
@@ -21,6 +26,8 @@ REASONS = {
     "missing_value": "fewer values than the reference has",
     "extra_value": "more values than the reference has",
     "not_evaluated": "the final answer is a computation where a number is asked for",
+    "not_simplified": "the final answer has the right value but is not simplified",
+    "not_factored": "the final answer has the right value but is not a product of as many factors",
     "unsolved": "the final answer is an equation that does not hold, or is not solved for the unknown",
     "no_answer": "no final answer in the text",
     "unparsable": "the final answer is not an expression",
@@ -46,7 +53,7 @@ def check(prediction: str, example: Example) -> Verdict:
     and percent signs are ignored.
     """
     try:
-        wanted = read_answer(example["reference"])
+        wanted = read(example["reference"])
     except (Unparsable, TooLarge) as error:
         raise InvalidData(f"example {example['id']!r}: the reference {example['reference']!r}: {error}") from None
     answer: str | None = None
@@ -55,7 +62,7 @@ def check(prediction: str, example: Example) -> Verdict:
         if answer is None:
             raise _Failed("no_answer", "no `Answer:` line and no value in the last line")
         if answer != example["reference"]:
-            _compare(_values(answer), wanted)
+            _judge(answer, wanted, example["meta"].get("form"))
         return Verdict(1.0, True, "ok", {"message": REASONS["ok"], "answer": answer})
     except _Failed as failed:
         reason, message = failed.reason, str(failed)
@@ -68,6 +75,54 @@ def check(prediction: str, example: Example) -> Verdict:
     except sandbox.SandboxFailed as failure:
         reason, message = _reason(failure), str(failure)
     return Verdict(0.0, False, reason, {"message": message[:300], "answer": answer[:200] if answer else None})
+
+
+def read(reference: str) -> list[Part] | Region | Grid:
+    """A reference as what it is: values, a set of numbers or a matrix. Raises Unparsable or TooLarge."""
+    if looks_like_grid(reference):
+        return read_grid(reference)
+    return read_region(reference) if looks_like_region(reference) else read_answer(reference)
+
+
+def _judge(answer: str, wanted: list[Part] | Region | Grid, form: str | None) -> None:
+    """Raise _Failed unless the answer is the one that is wanted."""
+    if len(answer) > MAX_ANSWER:
+        raise TooLarge(f"an answer of {len(answer)} characters, at most {MAX_ANSWER}")
+    if isinstance(wanted, Region):
+        _compare_regions(read_region(answer), wanted)
+    elif isinstance(wanted, tuple):
+        _compare_grids(read_grid(answer), wanted)
+    else:
+        found = _values(answer)
+        _compare(found, wanted)
+        if form in FORMS and not all(has_form(form, part.tree, wanted[0].tree) for part in found):
+            raise _Failed(FORMS[form], REASONS[FORMS[form]])
+
+
+def _compare_regions(found: Region, wanted: Region) -> None:
+    if found.variable and wanted.variable and found.variable.lower() != wanted.variable.lower():
+        raise _Failed("wrong_variable", f"expected an inequality in {wanted.variable}")
+    if shape(found) != shape(wanted):
+        raise _Failed("wrong_value", "the final answer is another set of numbers")
+    pairs = list(zip(ends(found), ends(wanted), strict=True))
+    if not all(_equal(pairs, None)):
+        raise _Failed("wrong_value", "the final answer is another set of numbers")
+    _all_evaluated(pairs)
+
+
+def _compare_grids(found: Grid, wanted: Grid) -> None:
+    if [len(row) for row in found] != [len(row) for row in wanted]:
+        raise _Failed("wrong_value", f"expected {len(wanted)} rows and {len(wanted[0])} columns")
+    pairs = [pair for rows in zip(found, wanted, strict=True) for pair in zip(*rows, strict=True)]
+    if not all(_equal(pairs, None)):
+        raise _Failed("wrong_value", "the final answer is another matrix")
+    _all_evaluated(pairs)
+
+
+def _all_evaluated(pairs: list[tuple[Tree, Tree]]) -> None:
+    for a, b in pairs:
+        if to_fraction(b) is not None and not is_number(a):
+            raise _Failed("not_evaluated", REASONS["not_evaluated"])
 
 
 def _values(answer: str) -> list[Part]:
@@ -99,9 +154,7 @@ def _compare(found: list[Part], wanted: list[Part]) -> None:
     if not all(equal[len(pairs) :]):
         raise _Failed("unsolved", REASONS["unsolved"])
     _all_matched(found, wanted, [pair for pair, same in zip(pairs, equal, strict=False) if same])
-    for a, b in pairs:
-        if to_fraction(b.tree) is not None and not is_number(a.tree):
-            raise _Failed("not_evaluated", REASONS["not_evaluated"])
+    _all_evaluated([(a.tree, b.tree) for a, b in pairs])
 
 
 def _by_name(found: list[Part], wanted: list[Part]) -> list[tuple[Part, Part]]:
@@ -137,7 +190,10 @@ def _equal(pairs: list[tuple[Tree, Tree]], constant_in: str | None) -> list[bool
     verdicts: list[bool | None] = []
     for one, other in pairs:
         a, b = to_fraction(one), to_fraction(other)
-        verdicts.append(None if a is None or b is None else a == b)
+        if a is not None and b is not None:
+            verdicts.append(a == b)
+        else:
+            verdicts.append(same_up_to_constant(one, other, constant_in) if constant_in else same(one, other))
     unknown: list[Any] = [pair for pair, verdict in zip(pairs, verdicts, strict=True) if verdict is None]
     if unknown:
         decided = iter(sandbox.call("domains.math.equivalence:match", unknown, constant_in, limits=LIMITS))
