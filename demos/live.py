@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from demos.client import Server
-from domains.base import Domain, Example, Solution, Verdict
+from domains.base import Domain, Solution, Verdict, judge
 from truemark.errors import TruemarkError
 
 FRAME = 0.06
@@ -134,6 +134,4 @@ class Turn:
         """The domain's verdict against the solver's own answer; None where there is none to compare with."""
         if expected is None:
             return None
-        messages = self.domain.messages(question)
-        example: Example = {"id": "demo", "messages": messages, "reference": expected.reference, "meta": {}}
-        return await asyncio.to_thread(self.domain.check, answer, example)
+        return await asyncio.to_thread(judge, self.domain, question, answer, expected)

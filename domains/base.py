@@ -47,12 +47,14 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Solution:
-    """A worked answer made without a model."""
+    """What a domain knows of a question without a model: enough to judge an answer, and an answer of its own where it can."""
 
     text: str
-    """Steps and final answer, in the form the model is trained to write."""
+    """Steps and final answer, in the form the model is trained to write; empty where there is no answer of its own."""
     reference: str
     """The answer alone, as an example's `reference` holds it."""
+    meta: dict[str, Any] = field(default_factory=dict)
+    """What the check needs beyond the reference, as an example's `meta` holds it."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ class Card:
     examples: tuple[str, ...]
     """Questions one can click."""
     answer_format: str = "markdown"
+    checker: str = "the check"
+    """Who checks, as a person would say it: `SymPy`."""
 
 
 class Domain(Protocol):
@@ -96,5 +100,13 @@ class Domain(Protocol):
         ...
 
     def solve(self, question: str) -> Solution | None:
-        """A worked answer without a model (math: SymPy), or None where the domain cannot."""
+        """What to judge an answer by, without a model (math: SymPy), or None where the domain cannot."""
         ...
+
+
+def judge(domain: Domain, question: str, answer: str, solution: Solution) -> Verdict:
+    """Check an answer to a question that nobody prepared against what the domain itself knows of it."""
+    messages = domain.messages(question)
+    return domain.check(
+        answer, {"id": "asked", "messages": messages, "reference": solution.reference, "meta": solution.meta}
+    )

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import asdict
 from importlib import import_module, resources
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from domains import DOMAINS, get
+from domains import DOMAINS, contamination, get
 from domains.base import Example
+from domains.examples import read_examples
+from domains.loaders import LOADERS
+from domains.statistics import statistics
 from truemark.console import say
-from truemark.errors import InvalidData, StorageError, UnknownName
+from truemark.errors import CheckFailed, InvalidData, StorageError, UnknownName
 from truemark.files import (
     publish_directory,
     read_jsonl,
@@ -47,10 +52,8 @@ def build(
     as_json: Annotated[bool, typer.Option("--json", help="Print counts and hashes as JSON.")] = False,
 ) -> None:
     """Write data/DOMAIN/{train,dev,test}.jsonl, all three or none. The same dataset is not built twice."""
-    if domain not in (*DOMAINS, "all"):
-        raise UnknownName("domain", domain, [*DOMAINS, "all"])
     report: dict[str, dict[str, Any]] = {}
-    for name in list(DOMAINS) if domain == "all" else [domain]:
+    for name in _named(domain):
         for file, counts in _dataset(name, seed, n, level, out / name).items():
             report[str(out / name / file)] = counts
     if as_json:
@@ -106,6 +109,82 @@ def _counts(path: Path, examples: list[Example]) -> dict[str, Any]:
         "slices": dict(Counter(example["meta"]["slice"] for example in examples)),
         "sha256": sha256_file(path),
     }
+
+
+@app.command()
+def load(
+    name: Annotated[str, typer.Argument(help=f"One of {', '.join(LOADERS)}.")],
+    source: Annotated[str, typer.Option("--from", help="hf:OWNER/NAME[@REVISION][:CONFIG], a file or a directory.")],
+    split: Annotated[str, typer.Option(help="The set's own name of the split.")] = "train",
+    limit: Annotated[int | None, typer.Option(min=1, help="The first rows alone.")] = None,
+    out: Annotated[Path, typer.Option(help="Directory that gets NAME/SPLIT.jsonl.")] = Path("data"),
+) -> None:
+    """Turn a public set into examples of a domain: for `train --data` and `eval --data`."""
+    if name not in LOADERS:
+        raise UnknownName("public set", name, LOADERS)
+    module, _, attribute = LOADERS[name].partition(":")
+    examples = list(islice(getattr(import_module(module), attribute)(source, split), limit))
+    path = out / name.partition("/")[2] / f"{split}.jsonl"
+    write_jsonl(path, [dict(example) for example in examples])
+    say(f"{path}: {len(examples)} examples")
+
+
+@app.command()
+def stats(
+    domain: Annotated[str, typer.Argument(help=f"One of {', '.join(DOMAINS)}, or `all`.")] = "all",
+    data: Annotated[Path, typer.Option(help="Directory with DOMAIN/{train,dev,test}.jsonl.")] = Path("data"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
+) -> None:
+    """Counts, lengths, families, slices and levels of what was built."""
+    report = {name: {split: statistics(rows) for split, rows in _read(name, data).items()} for name in _named(domain)}
+    if as_json:
+        print(json.dumps(report, indent=2))
+        return
+    for name, splits in report.items():
+        for split, found in splits.items():
+            say(f"{name}/{split}: {found['examples']} examples of {found['families']} families")
+            for label in ("slices", "levels"):
+                if found[label]:
+                    say(f"    {label}: " + ", ".join(f"{count} {key}" for key, count in found[label].items()))
+            for label in ("question", "answer"):
+                words = found[f"{label}_words"]
+                say(f"    words of a {label}: {words['least']} to {words['most']}, median {words['median']}")
+
+
+@app.command()
+def check(
+    domain: Annotated[str, typer.Argument(help=f"One of {', '.join(DOMAINS)}, or `all`.")] = "all",
+    data: Annotated[Path, typer.Option(help="Directory with DOMAIN/{train,dev,test}.jsonl.")] = Path("data"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print every finding as JSON.")] = False,
+) -> None:
+    """Find duplicates and what a test set shares with its training set. Exit code 1 for any."""
+    found = {name: list(contamination.findings(_read(name, data))) for name in _named(domain)}
+    if as_json:
+        print(json.dumps({name: [asdict(finding) for finding in rows] for name, rows in found.items()}, indent=2))
+    for name, rows in found.items():
+        counts = Counter(finding.kind for finding in rows)
+        if not as_json:
+            said = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+            say(f"{name}: {said or 'no duplicates, nothing of the training set in dev or test'}")
+            for finding in rows[:5]:
+                say(f"    {finding.kind}: {finding.left} repeats {finding.right}: {finding.shared[:100]}")
+    total = sum(map(len, found.values()))
+    if total:
+        raise CheckFailed(f"{total} examples repeat another", mend="truemark data build DOMAIN, or leave them out")
+
+
+def _named(domain: str) -> list[str]:
+    if domain not in (*DOMAINS, "all"):
+        raise UnknownName("domain", domain, [*DOMAINS, "all"])
+    return list(DOMAINS) if domain == "all" else [domain]
+
+
+def _read(domain: str, data: Path) -> dict[str, list[Example]]:
+    """The three splits. Raises InvalidData when one is missing or holds a row that is no example."""
+    splits: dict[str, list[Example]] = {}
+    for file, split in FILES.items():
+        splits[split] = read_examples(data / domain / file, domain)
+    return splits
 
 
 FORMATS = {"openai": "domains.openai:rows"}

@@ -17,7 +17,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from domains.base import Example, Verdict
-from evalsuite.data import example_sha256, examples_sha256, read_examples
+from domains.examples import read_examples
+from evalsuite.data import example_sha256, examples_sha256
 from evalsuite.metrics import Answer
 from evalsuite.predictions import PredictionStore, Run
 from truemark import artifacts

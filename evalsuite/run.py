@@ -11,8 +11,9 @@ from pathlib import Path
 
 import domains
 from domains.base import Domain, Example
+from domains.examples import read_examples
 from evalsuite.comparison import Row, Scored, compare, find_baseline
-from evalsuite.data import example_sha256, examples_sha256, prompt, read_examples, sample
+from evalsuite.data import example_sha256, examples_sha256, prompt, sample
 from evalsuite.evaluations import Evaluations, Model, write_engine
 from evalsuite.predictions import Prediction, PredictionStore, Run
 from truemark.console import progress, say

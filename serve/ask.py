@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from domains import get
+from domains import base, get
 from domains.base import Domain, Solution, Verdict
 from truemark.console import say
 from truemark.errors import EngineError, ModelNotFound, TruemarkError
@@ -19,8 +19,6 @@ from truemark.settings import server_url
 MAX_TOKENS = 512
 TIMEOUT = 120.0
 """Seconds without a byte from the server."""
-SOLVERS = {"math": "SymPy"}
-"""Who checks, as a person would say it."""
 Outcome = Literal["verified", "wrong", "not verified"]
 
 
@@ -54,7 +52,7 @@ def ask(
     if as_json:
         _print_json(question, name, answer, judgement)
     else:
-        print(f"\n\n{in_words(judgement, SOLVERS.get(domain_name, 'the solver'))}")
+        print(f"\n\n{in_words(judgement, domain.CARD.checker)}")
 
 
 def judge(domain: Domain, question: str, answer: str) -> Judgement:
@@ -62,10 +60,7 @@ def judge(domain: Domain, question: str, answer: str) -> Judgement:
     solution = domain.solve(question)
     if solution is None:
         return Judgement("not verified", None, None)
-    verdict = domain.check(
-        answer,
-        {"id": "ask", "messages": domain.messages(question), "reference": solution.reference, "meta": {}},
-    )
+    verdict = base.judge(domain, question, answer, solution)
     return Judgement("verified" if verdict.passed else "wrong", verdict, solution)
 
 
@@ -76,7 +71,7 @@ def in_words(judgement: Judgement, solver: str) -> str:
     if judgement.verdict.passed:
         return f"✓ verified with {solver}: {judgement.solution.reference}"
     said = str(judgement.verdict.detail.get("message") or judgement.verdict.reason)
-    return f"✗ the model is wrong: {_harmless(said)}; {solver}'s own solution:\n{judgement.solution.text}"
+    return f"✗ the model is wrong: {_harmless(said)}; {solver}'s own solution:\n{judgement.solution.text or judgement.solution.reference}"
 
 
 def _print_json(question: str, model: str, answer: str, judgement: Judgement) -> None:

@@ -221,7 +221,7 @@ def test_wrong_names() -> None:
         cli.run(["eval", "toi", "--model", "base"])
     with pytest.raises(UnknownName, match="did you mean 'torch'"):
         cli.run(["eval", "toy", "--model", "base", "--runtime", "torsh"])
-    with pytest.raises(InvalidData, match="no test set at"):
+    with pytest.raises(InvalidData, match="no data at"):
         evaluate("--model", "base", "--data", "elsewhere.jsonl")
     evaluate("--model", "base")
     with pytest.raises(ModelNotFound, match="was not evaluated on this test set: there are base"):

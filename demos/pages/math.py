@@ -12,7 +12,7 @@ from truemark.errors import EngineError
 from truemark.models import ALIASES
 
 DOMAIN = "math"
-SOLVER = "SymPy"
+CHECKER = get(DOMAIN).CARD.checker
 UNREAD = frozenset({"no_answer", "unparsable", "too_large", "timeout"})
 """Verdicts that compared nothing: the page says `not verified`, not that SymPy disagrees."""
 BASE = next(iter(ALIASES))
@@ -59,7 +59,7 @@ def page(server: Server) -> None:
 
         def show(*, running: bool) -> dict[Any, Any]:
             shown: dict[Any, Any] = {where: _card(panel) for where, panel in zip(cards, panels, strict=True)}
-            shown[solution] = render.solution(panels[0].expected, SOLVER)
+            shown[solution] = render.solution(panels[0].expected, CHECKER)
             shown[halt] = gr.update(interactive=running)
             return shown
 
@@ -96,8 +96,8 @@ def page(server: Server) -> None:
 
 def _panels() -> list[Panel]:
     return [
-        Panel("adapter", "Adapter", SOLVER, UNREAD, model=DOMAIN),
-        Panel("base", "Base model", SOLVER, UNREAD, model=BASE),
+        Panel("adapter", "Adapter", CHECKER, UNREAD, model=DOMAIN),
+        Panel("base", "Base model", CHECKER, UNREAD, model=BASE),
     ]
 
 

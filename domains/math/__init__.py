@@ -18,6 +18,7 @@ SLICES = {
 CARD = Card(
     title="Math",
     description="Equations, derivatives, integrals, percentages, rates, fractions and word problems, step by step. SymPy checks every answer.",
+    checker="SymPy",
     examples=(
         "Solve for x: 3x + 7 = 22",
         "What is 30% of 80?",
