@@ -19,7 +19,7 @@ MAX_ANSWER = 1000
 """Characters of the final answer."""
 MAX_PARTS = 12
 """Values in one answer (roots, unknowns)."""
-_MARKER = re.compile(r"(?i)(?:^|(?<=[\s,*#>_-]))(?:final\s+)?answer[\s*_]*(?:is|:|=)[\s*_:]*")
+_MARKER = re.compile(r"(?i)(?:^|(?<=[\s,*#>_-]))(?:final\s+)?answer[\s*_]*(?:is|:|=)[\s*_:]*|^####\s+")
 _BOLD = re.compile(r"(?:^|(?<=\s))\*\*([^*]+)\*\*(?=[\s.,;:!]|$)")
 _NAMED = re.compile(
     r"(?<![A-Za-z])([a-z]\s*=\s*[-+±]?\s*[\d.]+(?:\s*/\s*\d+)?)(?![\w^*(/]|\s*[-+*/^=]\s*[\w(])", re.ASCII

@@ -7,12 +7,12 @@ slices: `numbers` (trained wordings, new problems) and `wording` (wordings that 
 from __future__ import annotations
 
 import random
-import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from importlib.resources import files
 
 from domains.base import Example
+from domains.contamination import WINDOW, words
 from domains.math.problems import KINDS, Problem
 from domains.math.topics import LEVELS as TOPIC_LEVELS
 from domains.math.topics import TOPICS, generator
@@ -24,8 +24,6 @@ EVAL_SIZE = {"dev": 120, "test": 160}
 """Examples of each level."""
 TRAINED = slice(None, -3)
 HELD_OUT = {"dev": slice(-3, -2), "test": slice(-2, None)}
-WINDOW = 13
-"""A training question shares no run of so many words with a question of dev or test."""
 FORM = {"simplify": "simplified", "factor": "factored"}
 
 
@@ -95,9 +93,9 @@ class _Seen:
 
 
 def windows(question: str) -> set[tuple[str, ...]]:
-    """Every run of 13 words."""
-    words = re.findall(r"[a-z0-9]+", question.lower())
-    return {tuple(words[start : start + WINDOW]) for start in range(len(words) - WINDOW + 1)}
+    """Every run of 13 words, as `truemark data check` counts them."""
+    found = words(question)
+    return {found[start : start + WINDOW] for start in range(len(found) - WINDOW + 1)}
 
 
 def _draw(seed: int, split: str, part: str, level: str, size: int, which: slice, seen: _Seen) -> list[Example]:

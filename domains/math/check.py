@@ -16,11 +16,13 @@ from domains.math.forms import FORMS, has_form
 from domains.math.grids import Grid, looks_like_grid, read_grid
 from domains.math.polynomials import same, same_up_to_constant
 from domains.math.regions import Region, ends, looks_like_region, read_region, shape
+from domains.math.steps import first_wrong
 from truemark import sandbox
 from truemark.errors import InvalidData
 
 REASONS = {
     "ok": "the final answer equals the reference",
+    "wrong_step": "the final answer equals the reference, but a step before it is wrong: passed, with half the score",
     "wrong_value": "the final answer is another value",
     "wrong_variable": "the value is given for another variable",
     "missing_value": "fewer values than the reference has",
@@ -46,7 +48,8 @@ class _Failed(Exception):
 
 
 def check(prediction: str, example: Example) -> Verdict:
-    """Judge a model's text by its final answer. Never raises on hostile text; InvalidData for a reference that is no answer.
+    """Judge a model's text: passed by its final answer, the score by its steps too. Never raises on hostile text; InvalidData for a
+    reference that is no answer.
 
     `1/2`, `0.5`, `\\frac12` and `x = 1/2` are one answer; decimals are exact (0.33 is not 1/3). Antiderivatives (a reference with
     a constant C) are compared up to a constant; roots as sets; unknowns by name, or in the reference's order when unnamed. Units, currency
@@ -63,7 +66,7 @@ def check(prediction: str, example: Example) -> Verdict:
             raise _Failed("no_answer", "no `Answer:` line and no value in the last line")
         if answer != example["reference"]:
             _judge(answer, wanted, example["meta"].get("form"))
-        return Verdict(1.0, True, "ok", {"message": REASONS["ok"], "answer": answer})
+        return _passed(answer, _wrong_step(prediction, example))
     except _Failed as failed:
         reason, message = failed.reason, str(failed)
     except Unparsable as error:
@@ -74,7 +77,22 @@ def check(prediction: str, example: Example) -> Verdict:
         reason, message = "wrong_value", "the final answer divides by zero"
     except sandbox.SandboxFailed as failure:
         reason, message = _reason(failure), str(failure)
-    return Verdict(0.0, False, reason, {"message": message[:300], "answer": answer[:200] if answer else None})
+    detail = {"message": message[:300], "answer": answer[:200] if answer else None}
+    return Verdict(0.0, False, reason, detail | _wrong_step(prediction, example))
+
+
+def _passed(answer: str, step: dict[str, Any]) -> Verdict:
+    if not step:
+        return Verdict(1.0, True, "ok", {"message": REASONS["ok"], "answer": answer})
+    message = f"the right answer by a wrong step: line {step['first_wrong_step']}, {step['why']}"
+    return Verdict(0.5, True, "wrong_step", {"message": message[:300], "answer": answer, **step})
+
+
+def _wrong_step(prediction: str, example: Example) -> dict[str, Any]:
+    """`first_wrong_step` (counted from 1 among the lines that are not blank), `step` and `why`; empty where no step is found wrong."""
+    asked_last = next((m["content"] for m in reversed(example["messages"]) if m["role"] == "user"), "")
+    step = first_wrong(prediction, asked_last)
+    return {"first_wrong_step": step.number, "step": step.text[:200], "why": step.why[:200]} if step else {}
 
 
 def read(reference: str) -> list[Part] | Region | Grid:

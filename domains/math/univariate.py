@@ -133,3 +133,18 @@ def _one_a_gap(points: list[Fraction], changes) -> list[Fraction]:  # type: igno
         if not kept or changes(kept[-1]) != changes(point):
             kept.append(point)
     return kept
+
+
+def between_count(line: Line, low: Fraction, high: Fraction) -> int:
+    """How many roots of a polynomial without double roots lie between two numbers that are none."""
+    chain = _chain(line)
+    return _changes([at(one, low) for one in chain]) - _changes([at(one, high) for one in chain])
+
+
+def times(one: Line, other: Line) -> Line:
+    """The product."""
+    result = [Fraction(0)] * (len(one) + len(other) - 1)
+    for i, a in enumerate(one):
+        for j, b in enumerate(other):
+            result[i + j] += a * b
+    return result
