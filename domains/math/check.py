@@ -6,6 +6,7 @@ comparisons of an answer in one call.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -37,6 +38,8 @@ REASONS = {
     "timeout": "SymPy did not decide within the limits of time",
     "undecided": "SymPy failed on the final answer",
 }
+_LETTER_UNIT = re.compile(r"(?<=\d)\s(?:[mghslLtVWJN]|\\text\{[a-zA-Z]\})(?:\^?\{?[23]\}?|[²³])?\s*\$?\.?$")
+"""`36 m²` where a number is asked for; `36m` may be a product."""
 LIMITS = sandbox.Limits(cpu_seconds=4, wall_seconds=90, memory_mib=1024)
 """Processor time decides, so that a verdict does not depend on what else the machine does."""
 
@@ -111,6 +114,8 @@ def _judge(answer: str, wanted: list[Part] | Region | Grid, form: str | None) ->
     elif isinstance(wanted, tuple):
         _compare_grids(read_grid(answer), wanted)
     else:
+        if all(to_fraction(part.tree) is not None for part in wanted):
+            answer = _LETTER_UNIT.sub("", answer)
         found = _values(answer)
         _compare(found, wanted)
         if form in FORMS and not all(has_form(form, part.tree, wanted[0].tree) for part in found):

@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 MAX_TEXT = 400
@@ -27,7 +28,9 @@ Tree = Any
 """('n', digits) | ('v', name) | ('f', function, tree) | ('neg', tree) | ('+' '-' '*' '/' '^', tree, tree)."""
 
 FUNCTIONS = frozenset({"sqrt", "sin", "cos", "tan", "ln", "log", "exp"})
-CONSTANTS = frozenset({"pi"})
+CONSTANTS = frozenset({"pi", "oo"})
+"""`oo` is infinity: a name with no value of its own."""
+_OF_A_PRODUCT = FUNCTIONS - {"sqrt"}
 _TOKEN = re.compile(r"\s*(?:(\d+(?:\.\d+)?|\.\d+)|([a-zA-Z]+)|(\*\*|[-+*/^(){}]))", re.ASCII)
 
 
@@ -50,6 +53,7 @@ _REWRITES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], .
     (re.compile(r"√\s*(\d+|[a-z])"), r"sqrt(\1)"),
     (re.compile(r"√"), "sqrt"),
     (re.compile(r"π|\\pi(?![a-z])"), " pi "),
+    (re.compile(r"\\infty(?![a-z])|∞|(?<![a-zA-Z])infinity(?![a-zA-Z])"), " oo "),
     (re.compile(r"(?<=\d),(?=\d{3}(?!\d))"), ""),
 )
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
@@ -67,6 +71,11 @@ def parse(text: str) -> Tree:
     """The tree of one expression. Raises Unparsable, or TooLarge beyond the bounds."""
     if len(text) > MAX_TEXT:
         raise TooLarge(f"{len(text)} characters, at most {MAX_TEXT}")
+    return _parsed(text)
+
+
+@lru_cache(maxsize=4096)
+def _parsed(text: str) -> Tree:
     tree = _Parser(_tokens(_plain(text))).whole()
     if _degree(tree) > MAX_EXPONENT:
         raise TooLarge(f"a polynomial of degree {_degree(tree)}, at most {MAX_EXPONENT}")
@@ -114,14 +123,14 @@ def to_fraction(tree: Tree) -> Fraction | None:
 
 
 def variables(tree: Tree) -> set[str]:
-    """The names of a tree's variables, `pi` aside."""
+    """The names of a tree's variables, constants aside."""
     if tree[0] == "v":
         return {tree[1]} - CONSTANTS
     return set().union(*(variables(part) for part in tree[1:] if isinstance(part, tuple)))
 
 
 def is_number(tree: Tree) -> bool:
-    """Whether a tree is a number as it is written down, not a computation: `-5`, `0.5`, `1/2`, `1.2*10^3`."""
+    """Whether a tree is a number as it is written down, not a computation: `-5`, `0.5`, `1/2`, `10^6`, `1.2*10^3`."""
     head, *parts = tree
     if head == "neg":
         return is_number(parts[0])
@@ -129,6 +138,8 @@ def is_number(tree: Tree) -> bool:
         return all(part[0] == "n" or (part[0] == "neg" and part[1][0] == "n") for part in parts)
     if head == "*":
         return bool(parts[0][0] == "n" and parts[1][0] == "^" and parts[1][1] == ("n", "10") and is_number(parts[1][2]))
+    if head == "^":
+        return bool(parts[0] == ("n", "10") and is_number(parts[1]))
     return bool(head == "n")
 
 
@@ -261,6 +272,14 @@ class _Parser:
         tree = self.power()
         return ("neg", tree) if negative else tree
 
+    def argument(self, function: str) -> Tree:
+        """`cos(2x)`; `cos 2x` too, as it is written by hand."""
+        bare = self.peek() != "("
+        tree = self.power()
+        while bare and function in _OF_A_PRODUCT and self.peek().isalpha() and self.peek() not in FUNCTIONS:
+            tree = ("*", tree, self.power())
+        return tree
+
     def power(self) -> Tree:
         base = self.atom()
         if self.peek() != "^":
@@ -283,7 +302,7 @@ class _Parser:
                 raise Unparsable("unbalanced brackets")
             return tree
         if token in FUNCTIONS:
-            return ("f", token, self.power())
+            return ("f", token, self.argument(token))
         if token and token.isalpha():
             return ("v", token)
         raise Unparsable(f"expected a number or a variable, found {token or 'the end'!r}")

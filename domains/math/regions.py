@@ -56,13 +56,16 @@ def looks_like_region(text: str) -> bool:
 
 
 def _bare(text: str) -> str:
-    text = re.sub(r"\\left|\\right|\\[,;!\s]|\$", "", text).strip()
-    return re.sub(r"^(?:[a-zA-Z]\s*(?:∈|\\in(?![a-z])|in\s)|\{\s*[a-z]\s*[|:])\s*|\s*\}$", "", text).strip()
+    text = re.sub(r"\\left|\\right|\\[,;!\s]|\$", "", text).strip(" .*_`")
+    if described := re.match(r"^\\?\{\s*[a-z]\s*(?:[|:]|\\mid)\s*(.*?)\s*\\?\}$", text):
+        return described[1]
+    return re.sub(r"^[a-zA-Z]\s*(?:∈|\\in(?![a-z])|in\s)\s*", "", text).strip()
 
 
 def read_region(text: str) -> Region:
     """Raises Unparsable or TooLarge for what is no solved inequality and no union of intervals."""
     name = re.match(r"^\s*\$?([a-zA-Z])\s*(?:∈|\\in(?![a-z])|in\s)", text)
+    text = text.strip(" *_`").rstrip(".;, ")
     text = _bare(re.sub(r"\\text\{\s*(or|and)\s*\}", r" \1 ", text))
     if _ALL.match(text):
         return Region(None, (Interval(None, False, None, False),))

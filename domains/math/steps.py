@@ -334,6 +334,10 @@ class _Judge:
     def _follows(self, found: univariate.Line, number: int, *, case: bool) -> bool:
         """Compare the solutions of a line with those so far. Raises Wrong."""
         assert self.current is not None
+        if len(found) == len(self.current) == 2:
+            if found[0] * self.current[1] != found[1] * self.current[0]:
+                raise Wrong("its solution is another")
+            return True
         old, new = univariate.simple(self.current), univariate.simple(found)
         shared = univariate.common(old, new)
         lost = univariate.count(univariate.divided(old, shared)[0])
