@@ -46,6 +46,31 @@ def items() -> list[Item]:
     return found
 
 
+def printed(count: int = 300) -> list[Item]:
+    """Answers that nobody wrote for this comparison: references of a test split as SymPy prints them in LaTeX, right, and another problem's, wrong."""
+    import sympy
+
+    from domains.math.answers import read_answer
+    from domains.math.check import read
+    from domains.math.equivalence import to_sympy
+
+    def latex(reference: str) -> str:
+        parts = [(part.variable, sympy.latex(to_sympy(part.tree))) for part in read_answer(reference)]
+        return ", ".join(f"{name} = {value}" if name else value for name, value in parts)
+
+    by_kind: dict[str, list[str]] = {}
+    for example in get("math").build(11, 1)["test"]:
+        if isinstance(read(example["reference"]), list):
+            by_kind.setdefault(example["meta"]["kind"], []).append(example["reference"])
+    found: list[Item] = []
+    for references in by_kind.values():
+        for gold, other in zip(references, references[1:], strict=False):
+            same = {part.tree for part in read_answer(gold)} == {part.tree for part in read_answer(other)}
+            for text, label in ((gold, True), (other, False)) if not same else ((gold, True),):
+                found.append({"gold": gold, "latex": latex(gold), "written": latex(text), "prediction": CARRIER % latex(text), "label": label, "convention": False})  # fmt: skip
+    return random.Random("printed").sample(found, count)
+
+
 def ours(item: Item) -> bool:
     """Our check, the reference as gold."""
     example: Example = {"id": "x", "messages": [], "reference": item["gold"], "meta": {}}
@@ -251,7 +276,7 @@ def main() -> None:
         "date": datetime.now(UTC).date().isoformat(),
         "machine": artifacts.machine(),
         "versions": {name: metadata.version(name) for name in ("sympy", "math-verify", "latex2sympy2-extended")},
-        "agreement": agreement(found),
+        "agreement": {"by_hand": agreement(found), "printed_by_sympy": agreement(printed())},
         "throughput": throughput(found),
         "domains_checks_per_second": domains_throughput(),
         "steps": steps(),

@@ -150,6 +150,8 @@ def _all_evaluated(pairs: list[tuple[Tree, Tree]]) -> None:
 
 def _values(answer: str) -> list[Part]:
     """The values of the final answer; of a sentence, those it ends in."""
+    if looks_like_grid(answer):
+        raise Unparsable("a matrix")
     try:
         return read_answer(answer)
     except Unparsable:

@@ -10,12 +10,16 @@ import re
 from dataclasses import dataclass, field
 
 from domains.math.calculus import derivative, put_in
-from domains.math.expressions import CONSTANTS, TooLarge, Tree, Unparsable, parse, to_fraction, variables
+from domains.math.expressions import CONSTANTS, TooLarge, Tree, Unparsable, degree, terms, to_fraction, variables
+from domains.math.expressions import parse as parse_any
 from domains.math.regions import SIGN, sign_of
 
 MAX_LINE = 600
 """Characters; a longer line is not read."""
 MAX_CLAUSES = 24
+MAX_DEGREE = 12
+MAX_TERMS = 60
+"""Of a polynomial in a step."""
 _ANNOTATION = re.compile(r"<<([^<>]{1,200})>>")
 _BULLET = re.compile(r"^\s*(?:[-*•]\s+|\(?\d{1,2}[.)]\s+|#+\s+|>\s+|(?:step|case)\s+\d{1,2}\s*[:.)]\s*)+", re.I)
 _CLAUSE = re.compile(r",\s+|;\s*|\.\s+(?=[A-Z(\-\d])|\.\s*$|:\s+|\s(?:and|so|then|thus|hence|therefore|which gives|giving)\s(?:that\s)?", re.I)
@@ -32,6 +36,14 @@ _CALL = re.compile(r"(?<![a-zA-Z])([fghFGH])('?)\(\s*([^()]{1,40})\s*\)")
 _PERCENT_OF = re.compile(r"(?<![\d.])(\d{1,12}(?:\.\d{1,12})?)\s*(?:%|percent)\s+of\s+\$?(\d{1,12}(?:\.\d{1,12})?)\s*(?:is|=)\s*\$?")
 INTEGRALS = "JKQW"
 """Letters that stand for integrals while a line is read."""
+
+
+def parse(text: str) -> Tree:
+    """As `expressions.parse`, of what a step can be expected to hold. Raises Unparsable or TooLarge."""
+    tree = parse_any(text)
+    if degree(tree) > MAX_DEGREE or terms(tree) > MAX_TERMS:
+        raise TooLarge(f"a step with a polynomial of degree {degree(tree)}")
+    return tree
 
 
 @dataclass(frozen=True)

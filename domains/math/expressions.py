@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable
 from fractions import Fraction
 from functools import lru_cache
+from math import comb
 from typing import Any
 
 MAX_TEXT = 400
@@ -21,6 +22,7 @@ MAX_TEXT = 400
 MAX_DIGITS = 30
 MAX_DEPTH = 25
 MAX_EXPONENT = 64
+MAX_TERMS = 2000
 MAX_BITS = 4096
 """Of an exact power, so that a tower of small exponents is refused before it is computed."""
 
@@ -77,12 +79,14 @@ def parse(text: str) -> Tree:
 @lru_cache(maxsize=4096)
 def _parsed(text: str) -> Tree:
     tree = _Parser(_tokens(_plain(text))).whole()
-    if _degree(tree) > MAX_EXPONENT:
-        raise TooLarge(f"a polynomial of degree {_degree(tree)}, at most {MAX_EXPONENT}")
+    if degree(tree) > MAX_EXPONENT:
+        raise TooLarge(f"a polynomial of degree {degree(tree)}, at most {MAX_EXPONENT}")
+    if terms(tree) > MAX_TERMS:
+        raise TooLarge(f"a polynomial of more than {MAX_TERMS} terms")
     return tree
 
 
-def _degree(tree: Tree) -> int:
+def degree(tree: Tree) -> int:
     """At least the degree of the polynomial that multiplying out would give; powers that are not plain integers count as one."""
     head = tree[0]
     if head in ("n", "f"):
@@ -90,12 +94,27 @@ def _degree(tree: Tree) -> int:
     if head == "v":
         return 1
     if head == "neg":
-        return _degree(tree[1])
-    left, right = _degree(tree[1]), _degree(tree[2])
+        return degree(tree[1])
+    left, right = degree(tree[1]), degree(tree[2])
     if head == "^":
         exponent = tree[2][1] if tree[2][0] == "n" else "1"
         return left * (int(exponent) if exponent.isdigit() else 1)
     return max(left, right) if head in "+-" else left + right
+
+
+def terms(tree: Tree) -> int:
+    """At most so many terms has the polynomial that multiplying out would give."""
+    head = tree[0]
+    if head in ("n", "v", "f"):
+        return 1
+    if head == "neg":
+        return terms(tree[1])
+    left = terms(tree[1])
+    if head == "^":
+        exponent = int(tree[2][1]) if tree[2][0] == "n" and tree[2][1].isdigit() else 1
+        return min(comb(left + exponent - 1, exponent), MAX_TERMS + 1) if exponent <= MAX_EXPONENT else left
+    right = terms(tree[2])
+    return min(left + right if head in "+-" else left * right, MAX_TERMS + 1)
 
 
 def to_fraction(tree: Tree) -> Fraction | None:

@@ -275,8 +275,11 @@ def _joined(one: Monomial, other: Monomial) -> tuple[Monomial, int]:
 
 def _raised(base: Polynomial, exponent: int) -> Polynomial:
     result = ONE
-    for _ in range(exponent):
-        result = multiply(result, base)
+    while exponent:
+        if exponent % 2:
+            result = multiply(result, base)
+        exponent //= 2
+        base = multiply(base, base) if exponent else base
     return result
 
 

@@ -15,6 +15,7 @@ from domains.math.expressions import parse
 from domains.math.grids import read_grid
 from domains.math.problems import Problem
 from domains.math.regions import SIGN, read_region
+from domains.math.regions import ends as ends_of
 
 R = sympy.Rational
 Proof = Callable[[dict[str, Any], list[sympy.Expr]], bool]
@@ -59,14 +60,14 @@ def _system(names: str) -> Proof:
 
 
 def _inequality(slots: dict[str, Any], answer: str) -> bool:
-    """At every zero and pole, and between any two, the question and the answer agree: neither changes anywhere else."""
+    """At every zero, pole and end, and between any two, the question and the answer agree: neither changes anywhere else."""
     left, right = (expression(side) for side in SIGN.split(slots["ineq"]))
     sign, symbol = SIGN.findall(slots["ineq"])[0], sympy.Symbol(slots["v"])
     top, bottom = sympy.fraction(sympy.together(left - right))
     ends = set(sympy.roots(top, symbol)) | set(sympy.roots(bottom, symbol))
-    points = sorted({x for x in ends if x.is_real})
-    tried = [points[0] - 1, *points, *((a + b) / 2 for a, b in zip(points, points[1:], strict=False)), points[-1] + 1]
     region = read_region(answer)
+    points = sorted({x for x in ends if x.is_real} | {to_sympy(end) for end in ends_of(region)})
+    tried = [points[0] - 1, *points, *((a + b) / 2 for a, b in zip(points, points[1:], strict=False)), points[-1] + 1]
     return all(_holds(left - right, sign, symbol, x) == _inside(region, x) for x in tried)
 
 

@@ -444,7 +444,13 @@ def _equal_numbers(a: Side, one: Tree, b: Side, other: Tree) -> bool:
     if exact(one) is None or exact(other) is None:
         return same(one, other) is not False
     readings = [(x, y) for x in _readings(a, one) for y in _readings(b, other)]
-    return any(x == y or abs(x - y) <= max(_slack(a.text, x), _slack(b.text, y)) for x, y in readings)
+    return any(x == y or _rounded(x, y, _unit(b.text, y)) or _rounded(y, x, _unit(a.text, x)) for x, y in readings)
+
+
+def _rounded(exact_value: Fraction, written: Fraction, unit: Fraction) -> bool:
+    """Whether a decimal is another number rounded, or cut off."""
+    off = abs(exact_value - written)
+    return 2 * off <= unit or (off < unit and abs(written) < abs(exact_value))
 
 
 def _readings(side: Side, tree: Tree) -> list[Fraction]:
@@ -455,8 +461,8 @@ def _readings(side: Side, tree: Tree) -> list[Fraction]:
     return [value for value in found if value is not None]
 
 
-def _slack(text: str, value: Fraction) -> Fraction:
-    """By how much a written decimal may be off: one unit of its last digit; nothing for whole numbers and for fractions."""
+def _unit(text: str, value: Fraction) -> Fraction:
+    """One unit of the last digit of a decimal; nothing for whole numbers and for fractions."""
     digits = [len(part) for part in _DECIMALS.findall(text)]
     if not digits or min(digits) > 30:
         return Fraction(0)

@@ -10,7 +10,7 @@ from fractions import Fraction
 from domains.math.polynomials import Polynomial
 
 Line = list[Fraction]
-MAX_DEGREE = 24
+MAX_DEGREE = 12
 
 
 def coefficients(terms: Polynomial, name: str) -> Line | None:
