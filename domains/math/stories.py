@@ -11,8 +11,10 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from math import comb
 
+from domains.math.build import topic_wordings, wordings
 from domains.math.quantities import Quantity, quantities
 
 Values = list[Quantity]
@@ -27,13 +29,27 @@ _OTHER = r"\b(?:twice|thrice|double|triple|half|dozen|quarter|third as|times as|
 class Rule:
     """One family: the kinds of its numbers, the words it needs and must not have, and how it is worked out."""
 
+    family: str
+    """Kinds of the wordings whose words the question may have."""
     kinds: str
-    """Sorted letters of `LETTERS`, one a number; `?` after them lets money stand for a plain number."""
+    """Sorted letters of `LETTERS`, one a number; several of them where several go."""
     needs: str
     work: Callable[[Values, str], Worked | None]
     without: str = "(?!)"
 
 
+MAX_UNKNOWN = 7
+"""Words of a question that none of its family's wordings has."""
+DECIDING = frozenset(
+    """one two three four five six seven eight nine ten eleven twelve hundred thousand half quarter fourth fifth twice double triple
+    total totals both each every average sum difference ratio less more fewer most least than rest remaining left remain other others
+    another extra additional only also plus minus combined altogether all together first second third last next previous then later
+    before after until ago week weeks month months year years daily weekly day days per if except without not no never none equal
+    equally same way back trip halfway girls boys men women adults children keep keeps kept need needs needed save saved lose lost loss
+    profit missed absent show her his brother sister inches feet yards seconds grams kilograms meters dozen dozens pairs couples who disagree initial initially
+    original originally already still mistakes contents""".split()
+)
+"""Words that make another question of one, unless the family itself has them."""
 LETTERS = {"percent": "P", "money": "M", "speed": "S", "distance": "D", "time": "T", "amount": "V", "fraction": "F", "plain": "N"}  # fmt: skip
 
 
@@ -48,16 +64,32 @@ def work(question: str) -> Worked | None:
     found = quantities(text)
     if not found or re.search(_OTHER, text, re.I):
         return None
+    if re.search(r"\bhours?\b|km/h|mph|per hour", text, re.I) and re.search(r"\bminutes?\b", text, re.I):
+        return None  # two units of time
     letters = "".join(sorted(LETTERS[one.kind] for one in found))
     results = []
     for rule in RULES:
         if letters not in rule.kinds.split() or not re.search(rule.needs, text, re.I) or re.search(rule.without, text, re.I):
             continue
-        worked = rule.work(found, text)
+        worked = rule.work(found, text) if familiar(text, rule.family) else None
         if worked is not None:
             results.append(worked)
     answers = {answer for _, answer in results}
     return results[0] if len(answers) == 1 and next(iter(answers)) >= 0 else None
+
+
+@lru_cache
+def _vocabulary(family: str) -> frozenset[str]:
+    """The words of a family's wordings, without those that are held out for test."""
+    both = {**topic_wordings(), **wordings()}
+    texts = [text for kind in family.split() for text in both[kind][:-2]]
+    return frozenset(re.findall(r"[a-z]+", re.sub(r"\{\w+\}", " ", " ".join(texts)).lower()))
+
+
+def familiar(text: str, family: str) -> bool:
+    """Whether a question has no word that could make it another than its family's, and few that the family has not."""
+    unknown = set(re.findall(r"[a-z]+", re.sub(r"(?<!^)(?<![.?!] )\b[A-Z][a-z]+", " ", text).lower())) - _vocabulary(family)
+    return len(unknown) <= MAX_UNKNOWN and not unknown & DECIDING
 
 
 def _of(found: Values, kind: str) -> list[Fraction]:
@@ -66,7 +98,7 @@ def _of(found: Values, kind: str) -> list[Fraction]:
 
 def _base(found: Values) -> Fraction:
     """The one number that is no percent."""
-    return next(one.value for one in found if one.kind in ("money", "plain"))
+    return next(one.value for one in found if one.kind in ("money", "plain", "amount"))
 
 
 def _direction(text: str, one: Quantity, before: int, after: int) -> int:
@@ -96,7 +128,9 @@ def _before(found: Values, text: str) -> Worked | None:
 def _twice(found: Values, text: str) -> Worked | None:
     one, other = (quantity for quantity in found if quantity.kind == "percent")
     amount, steps = _base(found), []
-    for percent, start, end in ((one, 0, other.start - 14), (other, one.end + 3, len(text))):
+    cut = re.search(r"\bthen\b|\blater\b|\bin the next\b|\band\b", text[one.end : other.start])
+    middle = one.end + cut.start() if cut else one.end
+    for percent, start, end in ((one, 0, middle), (other, middle, len(text))):
         way = _direction(text, percent, start, end)
         if not way:
             return None
@@ -280,31 +314,32 @@ def _walks(found: Values, text: str) -> Worked | None:
 
 _BEFORE = r"\bbefore\b|\boriginal\w*\b|\bold price\b|what is the number"
 RULES = (
-    Rule("MPT NPT", r"compound|every year|each year|per year|a year|yearly|annual", _interest, "simple|month|quarter"),
-    Rule("MPP NPP", r"\bthen\b|\blater\b|in the next", _twice, "solution|litre"),
-    Rule("MP NP", _BEFORE, _before),
-    Rule("MP NP", UP.pattern + "|" + DOWN.pattern, _changed, _BEFORE + "|" + r"how (?:many|much) (?:does|is) .* (?:rise|fall|discount|off)"),
-    Rule("NP", r"how many", _part, UP.pattern + "|" + DOWN.pattern + r"|\bnot\b|\brest\b|\bleft\b|\bremain|without|before|other"),
-    Rule("PV", r"how (?:many|much)", _part, r"\bwater\b|add|\brest\b|not\b|mixed|other"),
-    Rule("PPVV", r"percent|strength|concentration|%", _strength, r"must|shall|needed|how many litres|how much"),
-    Rule("PPPV", r"how (?:many|much)", _to_add),
-    Rule("PPV", r"\bwater\b", _to_add),
-    Rule("MMVV", r"mixture|blend|mix|both", _blend),
-    Rule("NN MM", r"^\W*(?:what|which) percent|^\W*\$?\d+ is what percent|what percent|which percent|as a percentage", _share, UP.pattern + "|" + DOWN.pattern + r"|from \d|\bnot\b|change|becomes|\bnow\b"),
-    Rule("NN MM", r"percent", _change, r"what percent of|of the|as a percentage|is what percent|which percent\w* of"),
-    Rule("DS NS", r"how many (?:hours|minutes|days)|how long|how many hours", _time, r"later|towards|average|after"),
-    Rule("ST", r"how far|what distance|how many|how much|what is the distance", _distance, r"how many hours|later|left|average|more"),
-    Rule("DT", r"speed|how fast", _rate, r"later|then"),
-    Rule("NT", r"(?:per|an?|each|every) (?:minute|hour|day)", _rate, r"later|then|more"),
-    Rule("SSTT", r"average speed", _average),
-    Rule("DSS", r"meet", _meet, r"later|opposite|away from"),
-    Rule("SST", r"catch|overtake", _catch),
-    Rule("TT", r"together|both", _together, r"then|later|earlier|after"),
-    Rule("MNN NNV", r"cost|price|pay|weigh|sells", _scaling, r"\beach\b|change|left|per\b|profit|more"),
-    Rule("MMN", r"change|left|remain|back", _shopping, r"\bthen\b|per\b"),
-    Rule("NNN", r"how many .*(?:each|per)|how big is each", _sharing, r"\bmore\b|another|\badd|buys? \d+ more|\$"),
-    Rule("FFN FFM", r"\b(?:left|remain|free|neither|rest)\b", _rest),
-    Rule("FF", r"\bthen\b.*\b(?:in all|altogether|total)\b", _walks, r"\bof\b"),
+    Rule("compound_interest", "MPT NPT", r"compound|every year|each year|per year|a year|yearly|annual", _interest, "simple|month|quarter"),
+    Rule("percent_twice", "MPP NPP", r"\bthen\b|\blater\b|in the next", _twice, "solution|litre"),
+    Rule("percent_before", "MP NP", _BEFORE, _before),
+    Rule("percent_discount percent_rise", "MP NP", UP.pattern + "|" + DOWN.pattern, _changed, _BEFORE + "|" + r"how (?:many|much) (?:does|is) .* (?:rise|fall|discount|off)"),
+    Rule("percent percent_of", "NP", r"how many", _part, UP.pattern + "|" + DOWN.pattern + r"|\bnot\b|\brest\b|\bleft\b|\bremain|without|before|other"),
+    Rule("dissolved", "PV", r"how (?:many|much)", _part, r"\bwater\b|add|\brest\b|not\b|mixed|other"),
+    Rule("mixed_strength", "PPVV", r"percent|strength|concentration|%", _strength, r"must|shall|needed|how many litres|how much"),
+    Rule("to_add", "PPPV", r"how (?:many|much)", _to_add),
+    Rule("thinned", "PPV", r"\bwater\b", _to_add),
+    Rule("blend_price", "MMVV", r"mixture|blend|mix|both", _blend),
+    Rule("percent_share", "NN MM", r"^\W*(?:what|which) percent|^\W*\$?\d+ is what percent|what percent|which percent|as a percentage", _share, UP.pattern + "|" + DOWN.pattern + r"|from \d|\bnot\b|change|becomes|\bnow\b"),
+    Rule("percent_change", "NN MM", UP.pattern + "|" + DOWN.pattern + r"|\bchange|becomes|\bnow\b", _change, r"what percent of|of the|as a percentage|is what percent|which percent\w* of"),
+    Rule("time_needed", "DS NS SV", r"how many (?:hours|minutes|days)|how long|how many hours", _time, r"later|towards|average|after"),
+    Rule("rate", "ST", r"how far|what distance|how many|how much|what is the distance", _distance, r"how many hours|later|left|average|more"),
+    Rule("average_rate", "DT", r"speed|how fast", _rate, r"later|then"),
+    Rule("average_rate", "NT TV", r"(?:per|an?|each|every) (?:minute|hour|day)", _rate, r"later|then|more"),
+    Rule("average_speed", "SSTT", r"average speed", _average),
+    Rule("meeting", "DSS", r"meet", _meet, r"later|opposite|away from"),
+    Rule("catching_up", "SST", r"catch|overtake", _catch),
+    Rule("working_together", "TT", r"together|both", _together, r"then|later|earlier|after"),
+    Rule("working_together", "NT", r"\bin \d+ and \d+ hours\b.*(?:both|together)", _together),
+    Rule("scaling", "MNN NNV", r"cost|price|pay|weigh|sells", _scaling, r"\beach\b|change|left|per\b|profit|more"),
+    Rule("shopping", "MMN", r"change|left|remain|back", _shopping, r"\bthen\b|per\b|how much did each|does each"),
+    Rule("sharing", "NNN NNT", r"how many .*(?:each|per)|how big is each", _sharing, r"\bmore\b|another|\badd|buys? \d+ more|\$"),
+    Rule("fraction_story", "FFN FFM FFV", r"\b(?:left|remain|free|neither|rest)\b", _rest),
+    Rule("fraction", "FF", r"\bthen\b.*\b(?:in all|altogether|total)\b", _walks, r"\bof\b"),
 )  # fmt: skip
 
 # sequences --------------------------------------------------------------------------------------------------------------------
@@ -396,7 +431,7 @@ def _two_terms(text: str) -> Worked | None:
 
 
 def _infinite(text: str) -> Worked | None:
-    first = re.search(rf"first term(?: is)? {_I}", text)
+    first = re.search(rf"first term(?: of an infinite geometric series)?(?: is)? {_I}", text)
     ratio = re.search(r"common ratio(?: is)? (-?\d{1,6}(?:/\d{1,6})?)", text)
     if not (first and ratio) or _number_left(text, first, ratio) or ratio[1].endswith("/0"):
         return None
