@@ -222,3 +222,43 @@ def export(
     path = out or data / f"{domain}.{split}.{format}.jsonl"
     write_jsonl(path, rows)
     say(f"{path}: {len(rows)} rows")
+
+
+@app.command("new-blueprint")
+def new_blueprint(
+    name: Annotated[str, typer.Argument(help="Lower-case letters, digits and _.")],
+    directory: Annotated[Path, typer.Option(help="Gets NAME.yaml; a file that is there stays as it is.")] = Path(),
+    topic: Annotated[str | None, typer.Option(help="Let a model write it about this.")] = None,
+    model: Annotated[str | None, typer.Option(help="Model of the OpenAI-compatible endpoint that writes.")] = None,
+) -> None:
+    """Start a domain of your own: a YAML framework of reasoning blueprints."""
+    from domains.devops import commands
+
+    commands.new_blueprint(name, directory, topic, model)
+
+
+@app.command()
+def lint(
+    files: Annotated[list[Path], typer.Argument(help="Frameworks, as `new-blueprint` makes them.")],
+    least: Annotated[int, typer.Option(min=1, help="Distinct expansions a file must give.")] = 100,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+) -> None:
+    """Check framework files: schema, names, constraints, claims, leaks. Exit code 1 where something is found."""
+    from domains.devops import commands
+
+    commands.lint_files(files, least, as_json)
+
+
+@app.command()
+def expand(
+    files: Annotated[list[Path], typer.Argument(help="Frameworks that lint clean.")],
+    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 7,
+    n: Annotated[int, typer.Option(min=1, max=1_000_000, help="Training examples.")] = 400,
+    level: Annotated[list[str] | None, typer.Option(help="Only this level; may be given several times.")] = None,
+    out: Annotated[Path, typer.Option(help="Directory that gets {train,dev,test}.jsonl.")] = Path("data/blueprints"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print counts and hashes as JSON.")] = False,
+) -> None:
+    """Write train, dev and test of your own frameworks."""
+    from domains.devops import commands
+
+    commands.expand_files(files, out, seed, n, level or (), as_json)
