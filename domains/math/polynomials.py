@@ -72,7 +72,9 @@ def same_up_to_constant(one: Tree, other: Tree, variable: str) -> bool | None:
     if variable not in used and not any(f"'{variable}'" in name for name in used):
         return True
     try:
-        slope = subtract(multiply(slope_of(form.top, variable), form.bottom), multiply(form.top, slope_of(form.bottom, variable)))
+        slope = subtract(
+            multiply(slope_of(form.top, variable), form.bottom), multiply(form.top, slope_of(form.bottom, variable))
+        )
     except Beyond:
         return None
     if form.exact:
@@ -348,5 +350,7 @@ def _value(tree: Tree, at: dict[str, complex]) -> tuple[complex, float]:
             raise OverflowError
         result = complex(left**right)
     else:
-        result = complex({"+": left + right, "-": left - right, "*": left * right}[head] if head != "/" else left / right)
+        result = complex(
+            {"+": left + right, "-": left - right, "*": left * right}[head] if head != "/" else left / right
+        )
     return result, max(rough, abs(result))

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from domains.math.expressions import TooLarge, Tree, Unparsable, parse, variables
 from domains.math.polynomials import value
 
-SIGN = re.compile(r"<=|>=|=<|=>|≤|≥|⩽|⩾|\\leq?(?:slant)?(?![a-z])|\\geq?(?:slant)?(?![a-z])|\\lt(?![a-z])|\\gt(?![a-z])|<|>|≠|!=|\\neq?(?![a-z])")
+SIGN = re.compile(
+    r"<=|>=|=<|=>|≤|≥|⩽|⩾|\\leq?(?:slant)?(?![a-z])|\\geq?(?:slant)?(?![a-z])|\\lt(?![a-z])|\\gt(?![a-z])|<|>|≠|!=|\\neq?(?![a-z])"
+)
 _PLAIN = {"=<": "<=", "=>": ">=", "≤": "<=", "≥": ">=", "⩽": "<=", "⩾": ">=", "≠": "!=", "\\lt": "<", "\\gt": ">"}
 _TURNED = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "!=": "!="}
 _INTERVAL = re.compile(r"^([\[(])([^,;\[\]]+)[,;]([^,;\[\]]+)([\])])$")

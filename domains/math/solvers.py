@@ -43,7 +43,10 @@ def _value(what: str, result: sympy.Expr, symbol: sympy.Symbol, at: list[sympy.R
 
 def _tidy(result: sympy.Expr) -> sympy.Expr:
     """Multiplied out, unless that makes it longer."""
-    return min((sympy.expand(result, power_exp=False), sympy.factor(result)), key=lambda one: (one.count_ops() > 12, one.count_ops()))
+    return min(
+        (sympy.expand(result, power_exp=False), sympy.factor(result)),
+        key=lambda one: (one.count_ops() > 12, one.count_ops()),
+    )
 
 
 def limit(tree: Any, variable: str, at: list[str | None]) -> dict[str, str] | None:

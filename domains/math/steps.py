@@ -94,7 +94,7 @@ class _Judge:
             self._start(task)
         elif task.what == "inequality":
             self.inequality = relation(*task.pairs[0], task.sign)
-        elif task.what in ("derivative", "integral") and not ("K" in variables(task.tree)):
+        elif task.what in ("derivative", "integral") and "K" not in variables(task.tree):
             name = task.variable or next(iter(sorted(variables(task.tree))), "x")
             self.functions = {"f": (name, task.tree)}
             if task.what == "derivative":
@@ -237,7 +237,9 @@ class _Judge:
         name = self.task.variable or next(iter(sorted(names_found - {"C", "e"})), "x")
         held = same(derivative(one, name), other)
         if held is False:
-            raise Wrong(f"the derivative of {clause.sides[0 if self.task.what == 'derivative' else -1].text} is another")
+            raise Wrong(
+                f"the derivative of {clause.sides[0 if self.task.what == 'derivative' else -1].text} is another"
+            )
         return True
 
     def _integrals(self, trees: list[Tree], clause: Clause) -> bool:
@@ -324,7 +326,13 @@ class _Judge:
         solved = ("v", name) in sides and any(map(is_number, sides))
         started = self.solved  # `x = 2`, then another equation: another problem
         self.solved = solved
-        if started or self.current is None or self.unknown != name or number > self.stated_at + 1 or len(self.current) > 2:
+        if (
+            started
+            or self.current is None
+            or self.unknown != name
+            or number > self.stated_at + 1
+            or len(self.current) > 2
+        ):
             self.unknown, self.current, self.stated_at = name, found, number
             return False
         checked = self._follows(found, number, case=False)
@@ -382,7 +390,9 @@ class _Judge:
             trees = [one.tree for one in clause.sides]
             if any(tree is None for tree in trees):
                 return False
-            chain = [relation(a, b, sign) for a, b, sign in zip(trees, trees[1:], clause.signs, strict=False) if sign != "="]
+            chain = [
+                relation(a, b, sign) for a, b, sign in zip(trees, trees[1:], clause.signs, strict=False) if sign != "="
+            ]
             whole = [one for one in chain if one is not None and (one.top and len(one.top) > 1)]
             if len(whole) != len(chain) or not chain:
                 return False

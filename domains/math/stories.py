@@ -20,8 +20,13 @@ from domains.math.quantities import Quantity, quantities
 Values = list[Quantity]
 Worked = tuple[list[str], Fraction]
 MAX_QUESTION = 330
-UP = re.compile(r"\b(?:ris(?:es|e|ing)|rose|increas\w+|grow\w*|gain\w*|add\b|dearer|rais\w+|goes up|more expensive)", re.I)
-DOWN = re.compile(r"\b(?:fall\w*|fell|decreas\w+|drop\w*|reduc\w+|discount|cheaper|lose\w*|loses|takes?\b|off\b|take away|below)", re.I)
+UP = re.compile(
+    r"\b(?:ris(?:es|e|ing)|rose|increas\w+|grow\w*|gain\w*|add\b|dearer|rais\w+|goes up|more expensive)", re.I
+)
+DOWN = re.compile(
+    r"\b(?:fall\w*|fell|decreas\w+|drop\w*|reduc\w+|discount|cheaper|lose\w*|loses|takes?\b|off\b|take away|below)",
+    re.I,
+)
 _OTHER = r"\b(?:twice|thrice|double|triple|half|dozen|quarter|third as|times as|more than|less than|fewer|remaining \w+ \w+ if|tax|tip|total of both|youngest|older|younger|ago|average age)\b"
 
 
@@ -41,13 +46,144 @@ class Rule:
 MAX_UNKNOWN = 7
 """Words of a question that none of its family's wordings has."""
 DECIDING = frozenset(
-    """one two three four five six seven eight nine ten eleven twelve hundred thousand half quarter fourth fifth twice double triple
-    total totals both each every average sum difference ratio less more fewer most least than rest remaining left remain other others
-    another extra additional only also plus minus combined altogether all together first second third last next previous then later
-    before after until ago week weeks month months year years daily weekly day days per if except without not no never none equal
-    equally same way back trip halfway girls boys men women adults children keep keeps kept need needs needed save saved lose lost loss
-    profit missed absent show her his brother sister inches feet yards seconds grams kilograms meters dozen dozens pairs couples who disagree initial initially
-    original originally already still mistakes contents""".split()
+    [
+        "one",
+        "two",
+        "three",
+        "four",
+        "five",
+        "six",
+        "seven",
+        "eight",
+        "nine",
+        "ten",
+        "eleven",
+        "twelve",
+        "hundred",
+        "thousand",
+        "half",
+        "quarter",
+        "fourth",
+        "fifth",
+        "twice",
+        "double",
+        "triple",
+        "total",
+        "totals",
+        "both",
+        "each",
+        "every",
+        "average",
+        "sum",
+        "difference",
+        "ratio",
+        "less",
+        "more",
+        "fewer",
+        "most",
+        "least",
+        "than",
+        "rest",
+        "remaining",
+        "left",
+        "remain",
+        "other",
+        "others",
+        "another",
+        "extra",
+        "additional",
+        "only",
+        "also",
+        "plus",
+        "minus",
+        "combined",
+        "altogether",
+        "all",
+        "together",
+        "first",
+        "second",
+        "third",
+        "last",
+        "next",
+        "previous",
+        "then",
+        "later",
+        "before",
+        "after",
+        "until",
+        "ago",
+        "week",
+        "weeks",
+        "month",
+        "months",
+        "year",
+        "years",
+        "daily",
+        "weekly",
+        "day",
+        "days",
+        "per",
+        "if",
+        "except",
+        "without",
+        "not",
+        "no",
+        "never",
+        "none",
+        "equal",
+        "equally",
+        "same",
+        "way",
+        "back",
+        "trip",
+        "halfway",
+        "girls",
+        "boys",
+        "men",
+        "women",
+        "adults",
+        "children",
+        "keep",
+        "keeps",
+        "kept",
+        "need",
+        "needs",
+        "needed",
+        "save",
+        "saved",
+        "lose",
+        "lost",
+        "loss",
+        "profit",
+        "missed",
+        "absent",
+        "show",
+        "her",
+        "his",
+        "brother",
+        "sister",
+        "inches",
+        "feet",
+        "yards",
+        "seconds",
+        "grams",
+        "kilograms",
+        "meters",
+        "dozen",
+        "dozens",
+        "pairs",
+        "couples",
+        "who",
+        "disagree",
+        "initial",
+        "initially",
+        "original",
+        "originally",
+        "already",
+        "still",
+        "mistakes",
+        "contents",
+    ]
 )
 """Words that make another question of one, unless the family itself has them."""
 LETTERS = {"percent": "P", "money": "M", "speed": "S", "distance": "D", "time": "T", "amount": "V", "fraction": "F", "plain": "N"}  # fmt: skip
@@ -69,7 +205,11 @@ def work(question: str) -> Worked | None:
     letters = "".join(sorted(LETTERS[one.kind] for one in found))
     results = []
     for rule in RULES:
-        if letters not in rule.kinds.split() or not re.search(rule.needs, text, re.I) or re.search(rule.without, text, re.I):
+        if (
+            letters not in rule.kinds.split()
+            or not re.search(rule.needs, text, re.I)
+            or re.search(rule.without, text, re.I)
+        ):
             continue
         worked = rule.work(found, text) if familiar(text, rule.family) else None
         if worked is not None:
@@ -88,7 +228,9 @@ def _vocabulary(family: str) -> frozenset[str]:
 
 def familiar(text: str, family: str) -> bool:
     """Whether a question has no word that could make it another than its family's, and few that the family has not."""
-    unknown = set(re.findall(r"[a-z]+", re.sub(r"(?<!^)(?<![.?!] )\b[A-Z][a-z]+", " ", text).lower())) - _vocabulary(family)
+    unknown = set(re.findall(r"[a-z]+", re.sub(r"(?<!^)(?<![.?!] )\b[A-Z][a-z]+", " ", text).lower())) - _vocabulary(
+        family
+    )
     return len(unknown) <= MAX_UNKNOWN and not unknown & DECIDING
 
 
@@ -199,14 +341,18 @@ def _blend(found: Values, text: str) -> Worked | None:
     return [f"{a} * {p} = {a * p}, {b} * {q} = {b * q}", f"({a * p} + {b * q}) / ({a} + {b}) = {(a * p + b * q) / (a + b)}"], (a * p + b * q) / (a + b)  # fmt: skip
 
 
-_TARGET = re.compile(r"(?:to get|to make it|make it|for|obtain|become|mixture of|into|to make|until it is|to)\s+(?:an?\s+)?$", re.I)
+_TARGET = re.compile(
+    r"(?:to get|to make it|make it|for|obtain|become|mixture of|into|to make|until it is|to)\s+(?:an?\s+)?$", re.I
+)
 
 
 def _to_add(found: Values, text: str) -> Worked | None:
     """The percentage aimed at stands behind a word of aim, the one that is there beside the amount."""
     (amount,) = (one for one in found if one.kind == "amount")
     percents = [one for one in found if one.kind == "percent"]
-    aims = [one for one in percents if _TARGET.search(text[: one.start]) and not text[: one.start].rstrip().endswith("add")]
+    aims = [
+        one for one in percents if _TARGET.search(text[: one.start]) and not text[: one.start].rstrip().endswith("add")
+    ]
     there = [one for one in percents if 0 < one.start - amount.end < 12]
     if len(aims) != 1 or len(there) != 1 or aims == there:
         return None
@@ -303,7 +449,12 @@ def _rest(found: Values, text: str) -> Worked | None:
     n = _base(found)
     left = n - one * n
     again = other * left
-    steps = [f"({one}) * {n} = {one * n}", f"{n} - {one * n} = {left}", f"({other}) * {left} = {again}", f"{left} - {again} = {left - again}"]
+    steps = [
+        f"({one}) * {n} = {one * n}",
+        f"{n} - {one * n} = {left}",
+        f"({other}) * {left} = {again}",
+        f"{left} - {again} = {left - again}",
+    ]
     return (steps, left - again) if one < 1 and other < 1 else None
 
 
@@ -357,7 +508,9 @@ def _sequence(text: str) -> Worked | None:
     if "infin" in text.lower():
         return _infinite(text) if kinds == ["geometric"] else None
     if listed := _LISTED.search(text):
-        return _from_list(kinds[0], [Fraction(n) for n in listed.groups() if n], text[: listed.start()] + text[listed.end() :])
+        return _from_list(
+            kinds[0], [Fraction(n) for n in listed.groups() if n], text[: listed.start()] + text[listed.end() :]
+        )
     if kinds == ["arithmetic"]:
         return _given(text) or _two_terms(text)
     return None
@@ -404,7 +557,10 @@ def _geometric(terms: list[Fraction], n: int, total: bool) -> Worked | None:
 
 
 def _given(text: str) -> Worked | None:
-    first = re.search(rf"(?:first term|begins with|starts with)(?: of [a-z ]+ is| is)? ?{_I}|The first term of an arithmetic sequence is {_I}", text)
+    first = re.search(
+        rf"(?:first term|begins with|starts with)(?: of [a-z ]+ is| is)? ?{_I}|The first term of an arithmetic sequence is {_I}",
+        text,
+    )
     step = re.search(rf"common difference(?: is)? {_I}", text)
     nth = _NTH.search(text)
     if not (first and step and nth) or _number_left(text, first, step, nth):
@@ -415,7 +571,12 @@ def _given(text: str) -> Worked | None:
 
 
 def _two_terms(text: str) -> Worked | None:
-    known = list(re.finditer(rf"(?:\b(\d{{1,4}})(?:st|nd|rd|th)(?: term)?(?: of an arithmetic sequence)?|\ba_(\d{{1,4}}))(?: is| =|) {_I}(?!\w)", text))
+    known = list(
+        re.finditer(
+            rf"(?:\b(\d{{1,4}})(?:st|nd|rd|th)(?: term)?(?: of an arithmetic sequence)?|\ba_(\d{{1,4}}))(?: is| =|) {_I}(?!\w)",
+            text,
+        )
+    )
     rest = text
     for match in known:
         rest = rest.replace(match[0], " ", 1)
@@ -427,7 +588,9 @@ def _two_terms(text: str) -> Worked | None:
     if i == j:
         return None
     d = (q - p) / (j - i)
-    return [f"d = ({q} - ({p})) / ({j} - {i}) = {d}", f"a_{n} = {q} + ({n} - {j}) * ({d}) = {q + (n - j) * d}"], q + (n - j) * d
+    return [f"d = ({q} - ({p})) / ({j} - {i}) = {d}", f"a_{n} = {q} + ({n} - {j}) * ({d}) = {q + (n - j) * d}"], q + (
+        n - j
+    ) * d
 
 
 def _infinite(text: str) -> Worked | None:
@@ -477,12 +640,17 @@ def _one(counts: Counter[str], wanted: list[str], n: int, asked: str) -> Worked 
 
 
 def _two(counts: Counter[str], wanted: list[str], n: int, asked: str) -> Worked | None:
-    back = bool(re.search(r"\bwith replacement|put(?:s)? (?:it )?back|is replaced|and replaced|draw twice with", asked, re.I))
+    back = bool(
+        re.search(r"\bwith replacement|put(?:s)? (?:it )?back|is replaced|and replaced|draw twice with", asked, re.I)
+    )
     kept = bool(re.search(r"without (?:replacement|putting)|at once|together|without replacing", asked, re.I))
     if back == kept or any(not counts[colour] for colour in wanted):
         return None
     steps = [f"{' + '.join(map(str, counts.values()))} = {n}"]
-    least, both = "at least one" in asked.lower(), bool(re.search(r"\bboth\b|\btwo [a-z]+ (?:ones|cards|balls)\b|of two [a-z]+", asked, re.I))
+    least, both = (
+        "at least one" in asked.lower(),
+        bool(re.search(r"\bboth\b|\btwo [a-z]+ (?:ones|cards|balls)\b|of two [a-z]+", asked, re.I)),
+    )
     if back and len(wanted) == 2 and not least and not both:
         a, b = counts[wanted[0]], counts[wanted[1]]
         return [*steps, f"P = {a}/{n} * {b}/{n} = {Fraction(a * b, n * n)}"], Fraction(a * b, n * n)
@@ -493,7 +661,9 @@ def _two(counts: Counter[str], wanted: list[str], n: int, asked: str) -> Worked 
         none = Fraction((n - a) * (n - a - 1), n * (n - 1))
         return [*steps, f"{n - a}/{n} * {n - a - 1}/{n - 1} = {none}", f"P = 1 - {none} = {1 - none}"], 1 - none
     if both:
-        return [*steps, f"P = {a}/{n} * {a - 1}/{n - 1} = {Fraction(a * (a - 1), n * (n - 1))}"], Fraction(a * (a - 1), n * (n - 1))
+        return [*steps, f"P = {a}/{n} * {a - 1}/{n - 1} = {Fraction(a * (a - 1), n * (n - 1))}"], Fraction(
+            a * (a - 1), n * (n - 1)
+        )
     return None
 
 
@@ -518,7 +688,12 @@ def _dice(text: str) -> Worked | None:
     if one_and := re.search(r"\bone with (\d{1,3})\b", rest):
         sides, rest = [*sides, int(one_and[1])], rest.replace(one_and[0], " ")
     total = re.findall(r"\d+", rest)
-    if len(sides) != 2 or len(total) != 1 or not re.search(r"\b(?:sum|total|add up)\b", rest) or re.search(r"\b(?:least|most|than|not|product)\b", rest):
+    if (
+        len(sides) != 2
+        or len(total) != 1
+        or not re.search(r"\b(?:sum|total|add up)\b", rest)
+        or re.search(r"\b(?:least|most|than|not|product)\b", rest)
+    ):
         return None
     (m, n), s = sides, int(total[0])
     if not 1 <= m <= 100 or not 1 <= n <= 100:
