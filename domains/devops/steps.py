@@ -64,6 +64,12 @@ def wrong_equation(line: str) -> str | None:
     return None
 
 
+def is_arithmetic(side: str) -> bool:
+    """Can one side of an equation be computed?"""
+    scanned = _scan(side.strip(), last=False)
+    return scanned is not None and next(_readings(scanned), None) is not None
+
+
 def _clauses(line: str) -> list[str]:
     """A line cut at the signs between statements, never inside parentheses."""
     parts, start, depth = [], 0, 0
