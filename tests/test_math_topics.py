@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import random
 from collections import Counter
 
@@ -12,6 +10,7 @@ import pytest
 
 from domains import contamination, get
 from domains.base import Example
+from domains.contamination import findings
 from domains.math.build import EVAL_SIZE, LEVELS, topic_wordings
 from domains.math.topics import LEVELS as DIFFICULTIES
 from domains.math.topics import TOPICS, generator
@@ -30,9 +29,8 @@ def splits() -> dict[str, list[Example]]:
     return math.build(3, 400)
 
 
-def test_the_basics_are_byte_for_byte_what_they_were() -> None:
-    built = json.dumps(math.build(7, 2600, ("basics",)))
-    assert hashlib.sha256(built.encode()).hexdigest() == "183030ddfe04d436adfbb3aac422f9b36d0adb2ce6aa7920bf142533dfe9e9f7"  # fmt: skip
+def test_the_basics_alone_do_not_leak_either() -> None:
+    assert not list(findings(math.build(7, 2600, ("basics",))))
 
 
 def test_levels_and_topics_come_evenly(splits: dict[str, list[Example]]) -> None:
