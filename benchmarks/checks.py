@@ -7,6 +7,7 @@ Timed figures are ratios measured side by side in one run, rounds of one and the
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import re
@@ -64,7 +65,7 @@ def printed(count: int = 300) -> list[Item]:
             by_kind.setdefault(example["meta"]["kind"], []).append(example["reference"])
     found: list[Item] = []
     for references in by_kind.values():
-        for gold, other in zip(references, references[1:], strict=False):
+        for gold, other in itertools.pairwise(references):
             same = {part.tree for part in read_answer(gold)} == {part.tree for part in read_answer(other)}
             for text, label in ((gold, True), (other, False)) if not same else ((gold, True),):
                 found.append({"gold": gold, "latex": latex(gold), "written": latex(text), "prediction": CARRIER % latex(text), "label": label, "convention": False})  # fmt: skip
@@ -108,9 +109,18 @@ def agreement(found: list[Item]) -> dict[str, Any]:
     return {
         "items": len(found),
         "labelled_right": sum(item["label"] for item in found),
-        "table": {"both_pass": table[True, True], "only_ours": table[True, False], "only_math_verify": table[False, True], "neither": table[False, False]},  # fmt: skip
+        "table": {
+            "both_pass": table[True, True],
+            "only_ours": table[True, False],
+            "only_math_verify": table[False, True],
+            "neither": table[False, False],
+        },
         "correct": {"ours": correct(found, mine), "math_verify": correct(found, other)},
-        "correct_without_conventions": {"items": len(plain), "ours": sum(a == i["label"] for i, a, _ in plain), "math_verify": sum(b == i["label"] for i, _, b in plain)},  # fmt: skip
+        "correct_without_conventions": {
+            "items": len(plain),
+            "ours": sum(a == i["label"] for i, a, _ in plain),
+            "math_verify": sum(b == i["label"] for i, _, b in plain),
+        },
         "both_wrong": both_wrong,
         "disagreements": rows,
     }
@@ -175,7 +185,9 @@ def steps() -> dict[str, Any]:
             first_wrong(e["messages"][-1]["content"], e["messages"][0]["content"]) is not None for e in examples
         ),
         "lines": dict(lines),
-        "mutated": {kind: {"solutions": tried[kind], "found": found[kind], "line_named": named[kind]} for kind in tried},
+        "mutated": {
+            kind: {"solutions": tried[kind], "found": found[kind], "line_named": named[kind]} for kind in tried
+        },
     }
 
 
@@ -248,7 +260,9 @@ def throughput(found: list[Item]) -> dict[str, Any]:
         "rounds": ROUNDS,
         "checks_per_second": {name: round(rate, 1) for name, rate in rates.items()},
         "times_math_verify": {name: round(rate / base, 1) for name, rate in rates.items() if name.startswith("ours")},
-        "spread": {name: [round(len(found) / value, 1) for value in sorted(values)] for name, values in seconds.items()},
+        "spread": {
+            name: [round(len(found) / value, 1) for value in sorted(values)] for name, values in seconds.items()
+        },
     }
 
 

@@ -93,7 +93,9 @@ def test_the_right_number_by_a_wrong_step_is_told_apart() -> None:
     assert (right.score, right.passed, right.reason) == (1.0, True, "ok") and "first_wrong_step" not in right.detail
     assert (lucky.score, lucky.passed, lucky.reason) == (0.5, True, "wrong_step")
     assert lucky.detail["first_wrong_step"] == 1 and lucky.detail["step"] == "3x = 22 + 7 = 29"
-    assert (wrong.score, wrong.passed, wrong.reason) == (0.0, False, "wrong_value") and wrong.detail["first_wrong_step"] == 2
+    assert (wrong.score, wrong.passed, wrong.reason) == (0.0, False, "wrong_value") and wrong.detail[
+        "first_wrong_step"
+    ] == 2
 
 
 def test_lines_are_counted_without_blank_ones() -> None:
@@ -118,7 +120,7 @@ def test_one_changed_number_is_found(splits: dict[str, list[Example]]) -> None:
         question, solution = (message["content"] for message in row["messages"])
         *steps, last = solution.split("\n")
         number = rng.randrange(len(steps))
-        places = [match for match in re.finditer(r"(?<![\w.])\d+(?![\w.])", steps[number])]
+        places = list(re.finditer(r"(?<![\w.])\d+(?![\w.])", steps[number]))
         if not places:
             continue
         place = rng.choice(places)

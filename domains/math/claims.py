@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 from domains.math.calculus import derivative, put_in
 from domains.math.expressions import CONSTANTS, TooLarge, Tree, Unparsable, degree, terms, to_fraction, variables
@@ -17,12 +18,15 @@ from domains.math.regions import SIGN, sign_of
 MAX_LINE = 600
 """Characters; a longer line is not read."""
 MAX_CLAUSES = 24
-MAX_DEGREE = 12
+MAX_DEGREE = 20
 MAX_TERMS = 60
 """Of a polynomial in a step."""
 _ANNOTATION = re.compile(r"<<([^<>]{1,200})>>")
 _BULLET = re.compile(r"^\s*(?:[-*•]\s+|\(?\d{1,2}[.)]\s+|#+\s+|>\s+|(?:step|case)\s+\d{1,2}\s*[:.)]\s*)+", re.I)
-_CLAUSE = re.compile(r",\s+|;\s*|\.\s+(?=[A-Z(\-\d])|\.\s*$|:\s+|\s(?:and|so|then|thus|hence|therefore|which gives|giving)\s(?:that\s)?", re.I)
+_CLAUSE = re.compile(
+    r",\s+|;\s*|\.\s+(?=[A-Z(\-\d])|\.\s*$|:\s+|\s(?:and|so|then|thus|hence|therefore|which gives|giving)\s(?:that\s)?",
+    re.I,
+)
 _OR = re.compile(r"\s(?:or)\s", re.I)
 _LEAD = re.compile(r"^(?:so|then|thus|hence|therefore|and|we get|we have|get|gives?|this gives|now|since|because|let|solve|with|where|if|for|set|divide both sides|that is|i\.e\.|it follows that|roots?|check)\s+(?=[-\d(a-zA-Z\\])", re.I)  # fmt: skip
 _BROKEN = re.compile(r"\d\s+and\s+[($]*(?:a\s+)?(?:\d|half|quarter)|[a-z]\s\d{1,3},\s\d{3}(?!\d)|[-+*/]\s?\.\s+\d")
@@ -33,7 +37,9 @@ _LABEL = re.compile(r"^\s*(?:[A-Za-z]_\{?\w{1,4}\}?|[A-Z]|P\([^()]{0,40}\)|[A-Za
 _DIFFERENTIAL = re.compile(r"^(?:d[a-z]?/d([a-z])|\\[dt]?frac\{d[a-z]?\}\{d([a-z])\})\s*(.*)$")
 _INTEGRAL = re.compile(r"(?:\bint|\\int|∫)(?![a-z_^])\s*(.+?)\s*\\?,?\s*d([a-z])(?![a-z])")
 _CALL = re.compile(r"(?<![a-zA-Z])([fghFGH])('?)\(\s*([^()]{1,40})\s*\)")
-_PERCENT_OF = re.compile(r"(?<![\d.])(\d{1,12}(?:\.\d{1,12})?)\s*(?:%|percent)\s+of\s+\$?(\d{1,12}(?:\.\d{1,12})?)\s*(?:is|=)\s*\$?")
+_PERCENT_OF = re.compile(
+    r"(?<![\d.])(\d{1,12}(?:\.\d{1,12})?)\s*(?:%|percent)\s+of\s+\$?(\d{1,12}(?:\.\d{1,12})?)\s*(?:is|=)\s*\$?"
+)
 INTEGRALS = "JKQW"
 """Letters that stand for integrals while a line is read."""
 
@@ -77,20 +83,28 @@ class Clause:
 
 def claims(line: str) -> list[Clause]:
     """What a line claims; never raises."""
-    if len(line) > MAX_LINE or not any(sign in line for sign in ("=", "<", ">", "≤", "≥", "->", "→", "is", "\\le", "\\ge")):
+    if len(line) > MAX_LINE or not any(
+        sign in line for sign in ("=", "<", ">", "≤", "≥", "->", "→", "is", "\\le", "\\ge")
+    ):
         return []
     found: list[Clause] = []
     for annotation in _ANNOTATION.findall(line):
         found += _clause(annotation.replace("%", " / 100 ") if "%" in annotation else annotation, prose=True)
     line = _ANNOTATION.sub("", line)
-    line = re.sub(r"\\boxed\{([^{}]*)\}", r"\1", re.sub(r"\\[()\[\]]|\$(?!\d)|\*\*|\\left|\\right|\\,|\\;|\\quad|[&`]", " ", line))
+    line = re.sub(
+        r"\\boxed\{([^{}]*)\}", r"\1", re.sub(r"\\[()\[\]]|\$(?!\d)|\*\*|\\left|\\right|\\,|\\;|\\quad|[&`]", " ", line)
+    )
     line = re.sub(r"\\text\{([^{}]*)\}", r" \1 ", line)
     line = _BULLET.sub("", line.replace("−", "-").replace("–", "-")).strip()
     if _BROKEN.search(line):
         return found
     if re.search(r"\b(?:hundred|thousand|million|billion|remainder)s?\b", line, re.I):
         return found
-    if "?" in line or re.search(r"(?<![\w≈])(?:approximately|approx|about|roughly|not|isn't|doesn't|wrong|instead of|suppose|assume|unless)(?!\w)|≈|\\approx|\\neq|≠|!=|~", line, re.I):
+    if "?" in line or re.search(
+        r"(?<![\w≈])(?:approximately|approx|about|roughly|not|isn't|doesn't|wrong|instead of|suppose|assume|unless)(?!\w)|≈|\\approx|\\neq|≠|!=|~",
+        line,
+        re.I,
+    ):
         return found
     pieces = [piece for clause in _IMPLIES.split(line) for piece in _CLAUSE.split(clause) if piece and piece.strip()]
     for piece in pieces[:MAX_CLAUSES]:
@@ -152,7 +166,7 @@ def side(text: str) -> Side:
     text = text.strip()
     if match := _DIFFERENTIAL.match(text):
         return Side(derivative(parse(match[3]), match[1] or match[2]), text)
-    if (call := _CALL.fullmatch(text)):
+    if call := _CALL.fullmatch(text):
         return Side(None, text, defines=(call[1], call[2], call[3]))
     if _CALL.search(text):
         return Side(None, text)
@@ -166,7 +180,9 @@ def side(text: str) -> Side:
     except Unparsable:
         bare = _UNITS.sub("", plain).strip()
         if bare != plain and bare and re.search(r"\d", bare):
-            percent = attempt(_HUNDREDTHS.sub(r"(\1/100)", _UNITS.sub("", text).replace("$", " "))) if "%" in text else None
+            percent = (
+                attempt(_HUNDREDTHS.sub(r"(\1/100)", _UNITS.sub("", text).replace("$", " "))) if "%" in text else None
+            )
             return Side(parse(bare), text, percent, plain[len(bare) :].strip(" .").lower())
         if _LABEL.match(text) and not re.search(r"\b(?:of|times|plus|minus|half|twice|double|per)\b", text):
             return Side(None, text)
@@ -227,8 +243,14 @@ def _numbers(text: str) -> Clause | None:
     return Clause(tuple(sides), ("=",) * (len(sides) - 1), prose=True)
 
 
-_TAKES_PART = re.compile(r"(?:\b(?:of|by|than|plus|minus|times|over|from|to|divided|multiplied|hundred|thousand|million|billion|dozen|half|third|quarter)|[-+*/^(x×÷·=]|\d\s?[A-Za-z%]{1,12}|\d[:.,]|[-+*/(]\s*\.|\b(?:day|week|month|year|number|no\.|grade|level|page|chapter|room|weeks|days|pages)s?)\s*$", re.I)
-_GOES_ON = re.compile(r"^\s*(?:[-+*/^)×÷·]|(?:[A-Za-z%]+\s?){0,3}[-+*/^×÷·=]|(?:hundred|thousand|million|billion|dozens?|halves|thirds|quarters|fourths|full|whole|and\s*[($]?\s*\d|k|m|am|pm|more than|times|x|of|plus|minus|divided|multiplied|and a half|half|cents?|%|percent|/)(?![a-z]))", re.I)
+_TAKES_PART = re.compile(
+    r"(?:\b(?:of|by|than|plus|minus|times|over|from|to|divided|multiplied|hundred|thousand|million|billion|dozen|half|third|quarter)|[-+*/^(x×÷·=]|\d\s?[A-Za-z%]{1,12}|\d[:.,]|[-+*/(]\s*\.|\b(?:day|week|month|year|number|no\.|grade|level|page|chapter|room|weeks|days|pages)s?)\s*$",
+    re.I,
+)
+_GOES_ON = re.compile(
+    r"^\s*(?:[-+*/^)×÷·]|(?:[A-Za-z%]+\s?){0,3}[-+*/^×÷·=]|(?:hundred|thousand|million|billion|dozens?|halves|thirds|quarters|fourths|full|whole|and\s*[($]?\s*\d|k|m|am|pm|more than|times|x|of|plus|minus|divided|multiplied|and a half|half|cents?|%|percent|/)(?![a-z]))",
+    re.I,
+)
 
 
 def _free(before: str, after: str) -> bool:
@@ -276,7 +298,7 @@ def is_number(tree: Tree) -> bool:
     return not (variables(tree) - CONSTANTS)
 
 
-def exact(tree: Tree):  # type: ignore[no-untyped-def]
+def exact(tree: Tree) -> Fraction | None:
     """The exact value of plain numbers, or None."""
     try:
         return to_fraction(tree)

@@ -30,7 +30,11 @@ def load(source: str, split: str) -> Iterator[Example]:
                 {"role": "assistant", "content": response},
             ],
             "reference": reference,
-            "meta": {"family": f"natural-reasoning.{number}", "slice": "natural_reasoning", "source": "natural_reasoning"},
+            "meta": {
+                "family": f"natural-reasoning.{number}",
+                "slice": "natural_reasoning",
+                "source": "natural_reasoning",
+            },
         }
 
 

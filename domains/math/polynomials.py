@@ -72,7 +72,9 @@ def same_up_to_constant(one: Tree, other: Tree, variable: str) -> bool | None:
     if variable not in used and not any(f"'{variable}'" in name for name in used):
         return True
     try:
-        slope = subtract(multiply(slope_of(form.top, variable), form.bottom), multiply(form.top, slope_of(form.bottom, variable)))
+        slope = subtract(
+            multiply(slope_of(form.top, variable), form.bottom), multiply(form.top, slope_of(form.bottom, variable))
+        )
     except Beyond:
         return None
     if form.exact:
@@ -325,11 +327,9 @@ def _value(tree: Tree, at: dict[str, complex]) -> tuple[complex, float]:
     """The value, and the largest magnitude met on the way (which bounds what rounding did)."""
     head = tree[0]
     if head == "n":
-        number = float(tree[1])
-        return number, abs(number)
+        return float(tree[1]), abs(float(tree[1]))
     if head == "v":
-        number = at[tree[1]]
-        return number, abs(number)
+        return at[tree[1]], abs(at[tree[1]])
     if head == "f":
         inner, rough = _value(tree[2], at)
         if tree[1] == "exp" and abs(inner) > 300:
@@ -348,5 +348,7 @@ def _value(tree: Tree, at: dict[str, complex]) -> tuple[complex, float]:
             raise OverflowError
         result = complex(left**right)
     else:
-        result = complex({"+": left + right, "-": left - right, "*": left * right}[head] if head != "/" else left / right)
+        result = complex(
+            {"+": left + right, "-": left - right, "*": left * right}[head] if head != "/" else left / right
+        )
     return result, max(rough, abs(result))

@@ -25,14 +25,19 @@ _LIMIT = re.compile(r"\blim(?:it)?\b", re.I)
 _FORM = re.compile(r"\b(?:simplify|simplest|expand|reduce|factors?|factored|factori[sz]e|factori[sz]ation)\b", re.I)
 _FUNCTION = re.compile(r"\b(?:[fgh]'?\s*\(\s*[a-z]\s*\)\s*=?|y\s*=)")
 _BY = re.compile(r"\bwith respect to ([a-z])\b|\bd[a-z]?/d([a-z])\b|(?<=[\s)\d])d([a-z])(?=[\s.?]*$)")
-_AT = re.compile(r"(?:\bat (?:the point )?(?P<v>[a-z])\s*=\s*(?P<x>-?\d+(?:/\d+)?)|\b[fgh]'\(\s*(?P<y>-?\d+(?:/\d+)?)\s*\))(?![\d.]*\d|/)")
+_AT = re.compile(
+    r"(?:\bat (?:the point )?(?P<v>[a-z])\s*=\s*(?P<x>-?\d+(?:/\d+)?)|\b[fgh]'\(\s*(?P<y>-?\d+(?:/\d+)?)\s*\))(?![\d.]*\d|/)"
+)
 _N = r"(-?\d+(?:\.\d+)?(?:/\d+)?)"
 _FROM_TO = (
     re.compile(rf"\bfrom (?:([a-z])\s*=\s*)?{_N} to (?:\1\s*=\s*)?{_N}(?![\d/])"),
     re.compile(rf"\bbetween (?:([a-z])\s*=\s*)?{_N} and (?:\1\s*=\s*)?{_N}(?![\d/])"),
     re.compile(rf"\b(?:over|on) (?:the interval )?()\[\s*{_N}\s*,\s*{_N}\s*\]"),
 )
-_TOWARDS = re.compile(rf"\b(?:as|when|for|lim)\s+([a-z])\s*(?:approaches|goes to|tends to|->|→|to)\s*(?:{_N}(?![\d/])|(infinity|∞|oo)(?![a-z]))", re.I)
+_TOWARDS = re.compile(
+    rf"\b(?:as|when|for|lim)\s+([a-z])\s*(?:approaches|goes to|tends to|->|→|to)\s*(?:{_N}(?![\d/])|(infinity|∞|oo)(?![a-z]))",
+    re.I,
+)
 VOCABULARY = {
     "any": """a an and answer as by calculate can compute could determine do does every evaluate exact find following for from give get given
         have help how i if in is it its let like me much my need number of out please result show solve step steps such take tell that the

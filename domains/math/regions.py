@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from domains.math.expressions import TooLarge, Tree, Unparsable, parse, variables
 from domains.math.polynomials import value
 
-SIGN = re.compile(r"<=|>=|=<|=>|≤|≥|⩽|⩾|\\leq?(?:slant)?(?![a-z])|\\geq?(?:slant)?(?![a-z])|\\lt(?![a-z])|\\gt(?![a-z])|<|>|≠|!=|\\neq?(?![a-z])")
+SIGN = re.compile(
+    r"<=|>=|=<|=>|≤|≥|⩽|⩾|\\leq?(?:slant)?(?![a-z])|\\geq?(?:slant)?(?![a-z])|\\lt(?![a-z])|\\gt(?![a-z])|<|>|≠|!=|\\neq?(?![a-z])"
+)
 _PLAIN = {"=<": "<=", "=>": ">=", "≤": "<=", "≥": ">=", "⩽": "<=", "⩾": ">=", "≠": "!=", "\\lt": "<", "\\gt": ">"}
 _TURNED = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "!=": "!="}
 _INTERVAL = re.compile(r"^([\[(])([^,;\[\]]+)[,;]([^,;\[\]]+)([\])])$")
@@ -52,7 +54,9 @@ def looks_like_region(text: str) -> bool:
     if SIGN.search(text) or "∪" in text or "\\cup" in text or _ALL.match(text.strip()) or _NONE.match(text.strip()):
         return True
     pieces = _INTERVAL.match(_bare(text))
-    return bool(pieces) and (pieces[1] + pieces[4] in ("[)", "(]", "[]") or bool(_INFINITY.search(text)))
+    if pieces is None:
+        return False
+    return pieces[1] + pieces[4] in ("[)", "(]", "[]") or bool(_INFINITY.search(text))
 
 
 def _bare(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import Any
 
@@ -43,7 +44,10 @@ def _value(what: str, result: sympy.Expr, symbol: sympy.Symbol, at: list[sympy.R
 
 def _tidy(result: sympy.Expr) -> sympy.Expr:
     """Multiplied out, unless that makes it longer."""
-    return min((sympy.expand(result, power_exp=False), sympy.factor(result)), key=lambda one: (one.count_ops() > 12, one.count_ops()))
+    return min(
+        (sympy.expand(result, power_exp=False), sympy.factor(result)),
+        key=lambda one: (one.count_ops() > 12, one.count_ops()),
+    )
 
 
 def limit(tree: Any, variable: str, at: list[str | None]) -> dict[str, str] | None:
@@ -80,7 +84,7 @@ def inequality(left: Any, right: Any, sign: str, variable: str) -> dict[str, str
 
     if not points:
         return None
-    between = [points[0] - 1, *((a + b) / 2 for a, b in zip(points, points[1:], strict=False)), points[-1] + 1]
+    between = [points[0] - 1, *((a + b) / 2 for a, b in itertools.pairwise(points)), points[-1] + 1]
     reference = _regions([holds(x) for x in between], [holds(x) for x in points], [write(x) for x in points], variable)
     if reference is None:
         return None

@@ -31,7 +31,12 @@ def _bag(rng: random.Random, low: int = 1, high: int = 12) -> tuple[dict[str, ob
 def _draw(rng: random.Random) -> Problem:
     slots, a, b, c = _bag(rng)
     n = a + b + c
-    return Problem("one_draw", slots, (f"{a} + {b} + {c} = {n}", f"P = {a} / ({a} + {b} + {c}) = {Fraction(a, n)}"), str(Fraction(a, n)))
+    return Problem(
+        "one_draw",
+        slots,
+        (f"{a} + {b} + {c} = {n}", f"P = {a} / ({a} + {b} + {c}) = {Fraction(a, n)}"),
+        str(Fraction(a, n)),
+    )
 
 
 def _not(rng: random.Random) -> Problem:
@@ -47,7 +52,11 @@ def _dice(rng: random.Random) -> Problem:
     s = rng.randint(3, m + n - 1)
     ways = sum(1 for i in range(1, m + 1) if 1 <= s - i <= n)
     low, high = max(1, s - n), min(m, s - 1)
-    steps = (f"{high} - {low} + 1 = {ways}", f"{m} * {n} = {m * n}", f"P = {ways} / ({m} * {n}) = {Fraction(ways, m * n)}")
+    steps = (
+        f"{high} - {low} + 1 = {ways}",
+        f"{m} * {n} = {m * n}",
+        f"P = {ways} / ({m} * {n}) = {Fraction(ways, m * n)}",
+    )
     return Problem("dice_sum", {"m": m, "n": n, "s": s}, steps, str(Fraction(ways, m * n)))
 
 

@@ -90,7 +90,16 @@ def _two_terms(rng: random.Random) -> Problem:
     i, j = sorted(rng.sample(range(2, 15), 2))
     n = rng.randint(16, 60)
     p, q = a + (i - 1) * d, a + (j - 1) * d
-    slots: dict[str, object] = {"i": i, "ith": ordinal(i), "p": p, "j": j, "jth": ordinal(j), "q": q, "n": n, "nth": ordinal(n)}
+    slots: dict[str, object] = {
+        "i": i,
+        "ith": ordinal(i),
+        "p": p,
+        "j": j,
+        "jth": ordinal(j),
+        "q": q,
+        "n": n,
+        "nth": ordinal(n),
+    }
     steps = (
         f"d = ({q} - {bracket(p)}) / ({j} - {i}) = {q - p} / {j - i} = {d}",
         f"a_{n} = {q} + ({n} - {j}) * {bracket(d)} = {q} + {n - j} * {bracket(d)} = {a + (n - 1) * d}",
