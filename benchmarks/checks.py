@@ -7,6 +7,7 @@ Timed figures are ratios measured side by side in one run, rounds of one and the
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import re
@@ -64,7 +65,7 @@ def printed(count: int = 300) -> list[Item]:
             by_kind.setdefault(example["meta"]["kind"], []).append(example["reference"])
     found: list[Item] = []
     for references in by_kind.values():
-        for gold, other in zip(references, references[1:], strict=False):
+        for gold, other in itertools.pairwise(references):
             same = {part.tree for part in read_answer(gold)} == {part.tree for part in read_answer(other)}
             for text, label in ((gold, True), (other, False)) if not same else ((gold, True),):
                 found.append({"gold": gold, "latex": latex(gold), "written": latex(text), "prediction": CARRIER % latex(text), "label": label, "convention": False})  # fmt: skip
@@ -113,13 +114,13 @@ def agreement(found: list[Item]) -> dict[str, Any]:
             "only_ours": table[True, False],
             "only_math_verify": table[False, True],
             "neither": table[False, False],
-        },  # fmt: skip
+        },
         "correct": {"ours": correct(found, mine), "math_verify": correct(found, other)},
         "correct_without_conventions": {
             "items": len(plain),
             "ours": sum(a == i["label"] for i, a, _ in plain),
             "math_verify": sum(b == i["label"] for i, _, b in plain),
-        },  # fmt: skip
+        },
         "both_wrong": both_wrong,
         "disagreements": rows,
     }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 import random
 import re
 import time
@@ -167,6 +169,11 @@ def test_no_problem_and_no_wording_leaks(splits: dict[str, list[Example]]) -> No
         for name, rows in splits.items()
     }
     assert not solutions["train"] & solutions["test"], "the same numbers in train and test"
+
+
+def test_the_basics_are_byte_for_byte_what_committed_figures_rest_on(splits: dict[str, list[Example]]) -> None:
+    built = hashlib.sha256(json.dumps(splits).encode()).hexdigest()
+    assert built == "183030ddfe04d436adfbb3aac422f9b36d0adb2ce6aa7920bf142533dfe9e9f7"
 
 
 def test_the_same_seed_gives_the_same_rows(splits: dict[str, list[Example]]) -> None:
