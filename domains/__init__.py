@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 DOMAINS = {
     "math": "domains.math",
+    "asp": "domains.asp",
+    "rewording": "domains.rewording",
     "devops": "domains.devops",
+    "constitution": "domains.constitution",
 }
 
 

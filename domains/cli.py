@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict
 from importlib import import_module, resources
+from importlib.resources.abc import Traversable
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -87,8 +89,15 @@ def _dataset(name: str, seed: int, n: int, levels: list[str], directory: Path) -
 
 def _builder(name: str) -> str:
     """Hash of the domain's sources: other sources may build another dataset."""
-    sources = sorted(resources.files(DOMAINS[name]).iterdir(), key=lambda file: file.name)
-    return sha256_json([file.read_text(encoding="utf-8") for file in sources if file.name.endswith((".py", ".yaml"))])
+    return sha256_json([file.read_text(encoding="utf-8") for file in _sources(resources.files(DOMAINS[name]))])
+
+
+def _sources(folder: Traversable) -> Iterator[Traversable]:
+    for file in sorted(folder.iterdir(), key=lambda file: file.name):
+        if file.is_dir():
+            yield from _sources(file)
+        elif file.name.endswith((".py", ".yaml", ".json", ".jsonl")):
+            yield file
 
 
 def _refuse_other_files(directory: Path) -> None:
@@ -187,7 +196,7 @@ def _read(domain: str, data: Path) -> dict[str, list[Example]]:
     return splits
 
 
-FORMATS = {"openai": "domains.openai:rows"}
+FORMATS = {"openai": "domains.openai:rows", "alpaca": "domains.alpaca:rows"}
 """Format → `module:function(examples, system_prompt)` that gives the rows of a file."""
 
 
@@ -212,7 +221,7 @@ def export(
     rows = getattr(import_module(module), attribute)(read_jsonl(source), room.SYSTEM_PROMPT)
     path = out or data / f"{domain}.{split}.{format}.jsonl"
     write_jsonl(path, rows)
-    say(f"{path}: {len(rows)} conversations")
+    say(f"{path}: {len(rows)} rows")
 
 
 @app.command("new-blueprint")

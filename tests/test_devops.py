@@ -564,3 +564,19 @@ def test_new_blueprint_by_a_model(endpoints: Any, tmp_path: Path, monkeypatch: p
 )
 def test_the_yaml_of_an_answer(answer: str, text: str) -> None:
     assert extract(answer) == text
+
+
+@pytest.mark.parametrize(
+    ("question", "reference", "answer", "passed"),
+    [
+        ("Write permission 0534 symbolically.", "r-x-wxr--", "0534", False),
+        ("Write permission 0534 symbolically.", "r-x-wxr--", "r-x-wxr--", True),
+        ("Convert rw--w--wx to octal.", "0623", "rw--w--wx.", False),
+        ("Convert rw--w--wx to octal.", "0623", "0623", True),
+    ],
+)
+def test_a_value_of_the_question_is_no_answer(question: str, reference: str, answer: str, passed: bool) -> None:
+    messages = [{"role": "user", "content": question}]
+    claims = {"mode": {"value": reference, "kind": "mode", "unit": ""}}
+    row: Example = {"id": "x", "messages": messages, "reference": reference, "meta": {"claims": claims}}
+    assert devops.check(f"Answer: {answer}", row).passed == passed

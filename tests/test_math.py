@@ -34,7 +34,7 @@ def parts(answer: str) -> set[str]:
 
 @pytest.fixture(scope="module")
 def splits() -> dict[str, list[Example]]:
-    return math.build(7, 2600)
+    return math.build(7, 2600, ["basics"])
 
 
 EQUAL = [
@@ -170,9 +170,9 @@ def test_no_problem_and_no_wording_leaks(splits: dict[str, list[Example]]) -> No
 
 
 def test_the_same_seed_gives_the_same_rows(splits: dict[str, list[Example]]) -> None:
-    assert math.build(7, 2600) == splits
-    assert math.build(8, 10)["test"] != splits["test"]
-    assert math.build(7, 10)["test"] == splits["test"], "test does not depend on the size of train"
+    assert math.build(7, 2600, ["basics"]) == splits
+    assert math.build(8, 10, ["basics"])["test"] != splits["test"]
+    assert math.build(7, 10, ["basics"])["test"] == splits["test"], "test does not depend on the size of train"
 
 
 def test_every_reference_passes_its_own_check(splits: dict[str, list[Example]]) -> None:

@@ -30,6 +30,7 @@ def test_the_wheel_works_outside_the_checkout(tmp_path: Path) -> None:
     clean = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
 
     code = f"import importlib, domains; [importlib.import_module(room) for room in {ROOMS}]; print(domains.__file__)"
+    code += "; [domains.get(name).build(7, 5) for name in domains.DOMAINS]"  # their data files came along
     code += "; from importlib.resources import files; print(len((files('exports') / 'licences' / 'apache-2.0.txt').read_text()))"
     run = subprocess.run([python, "-c", code], cwd=tmp_path, env=clean, check=True, capture_output=True, text=True)
     assert str(tmp_path) in run.stdout

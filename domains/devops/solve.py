@@ -21,7 +21,7 @@ def solve(question: str) -> Solution | None:
     problems = [problem for problem in map(_fill, _matches(question)) if problem]
     if not problems or len({problem.answer for problem in problems}) > 1:
         return None
-    return Solution(problems[0].text, problems[0].answer)
+    return Solution(problems[0].text, problems[0].answer, {"claims": problems[0].claims})
 
 
 def _matches(question: str) -> list[tuple[str, str, dict[str, str]]]:

@@ -1,9 +1,9 @@
-"""Mathematics: ten kinds of problems solved step by step, checked and solved with SymPy."""
+"""Mathematics: sixteen topics in three difficulties and ten basic kinds, solved step by step, checked and solved with SymPy."""
 
 from __future__ import annotations
 
 from domains.base import Card
-from domains.math.build import build
+from domains.math.build import LEVELS, build
 from domains.math.check import REASONS, check
 from domains.math.solve import solve
 
@@ -15,7 +15,6 @@ SLICES = {
     "numbers": "trained wordings, new numbers",
     "wording": "wordings that were never trained on",
 }
-LEVELS = {"basics": "ten kinds of problem in small numbers, which a 135M model learns in five minutes"}
 CARD = Card(
     title="Math",
     description="Equations, derivatives, integrals, percentages, rates, fractions and word problems, step by step. SymPy checks every answer.",

@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 
 from domains.math.expressions import FUNCTIONS, TooLarge, Tree, Unparsable, parse
+from domains.math.regions import SIGN
 
 MAX_PREDICTION = 20_000
 """Characters; a longer answer is refused unread."""
@@ -19,7 +20,7 @@ MAX_ANSWER = 1000
 """Characters of the final answer."""
 MAX_PARTS = 12
 """Values in one answer (roots, unknowns)."""
-_MARKER = re.compile(r"(?i)(?:^|(?<=[\s,*#>_-]))(?:final\s+)?answer[\s*_]*(?:is|:|=)[\s*_:]*")
+_MARKER = re.compile(r"(?i)(?:^|(?<=[\s,*#>_-]))(?:final\s+)?answer[\s*_]*(?:is|:|=)[\s*_:]*|^####\s+")
 _BOLD = re.compile(r"(?:^|(?<=\s))\*\*([^*]+)\*\*(?=[\s.,;:!]|$)")
 _NAMED = re.compile(
     r"(?<![A-Za-z])([a-z]\s*=\s*[-+±]?\s*[\d.]+(?:\s*/\s*\d+)?)(?![\w^*(/]|\s*[-+*/^=]\s*[\w(])", re.ASCII
@@ -42,7 +43,8 @@ _LABEL = re.compile(r"^\s*[A-Za-z][A-Za-z ]+[A-Za-z]\s*$")
 _FUNCTION = re.compile(
     r"^\s*(?:[a-zA-Z]'*\([a-z]\)|[a-zA-Z]'+|(?:d[a-z]?/d[a-z]|\\[dt]?frac\{d[a-z]?\}\{d[a-z]\}).*|\\int.*|∫.*)\s*$"
 )
-_PAIR = re.compile(r"^\(\s*([a-z])\s*,\s*([a-z])\s*\)\s*=\s*\(([^,]*),([^,]*)\)$")
+_TUPLE = re.compile(r"^\(([a-z\s,]{3,40})\)\s*=\s*\(([^()]*)\)$")
+_WRITTEN = re.compile(r"\\(?:text|mathrm|mathbf|textbf|mbox)\{\s*([-+]?\d[\d.,/]*(?:\s[A-Za-z]{2,20})?)\s*\}")
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,7 @@ def read_answer(text: str) -> list[Part]:
 def read_prose(line: str) -> list[Part]:
     """The values that a sentence ends in: those it gives to names, else its last number. Raises Unparsable where there is none."""
     line = _plain(line[-300:])
-    if line.endswith("?") or not _NEGATIONS.isdisjoint(re.findall(r"[a-z]+", line.lower())):
+    if line.endswith("?") or SIGN.search(line) or not _NEGATIONS.isdisjoint(re.findall(r"[a-z]+", line.lower())):
         raise Unparsable("a sentence that states no value")
     named = list(dict.fromkeys(_NAMED.findall(line)))
     numbers = named or _NUMBER.findall(line)[-1:]
@@ -126,12 +128,15 @@ def read_prose(line: str) -> list[Part]:
 
 def _plain(text: str) -> str:
     """Without delimiters of mathematics, of sets and of emphasis, without thousands separators, with single spaces."""
-    text = re.sub(r"\\[()\[\]{}]|\$", " ", _BOLD.sub(r"\1", text))
-    text = re.sub(r"\\(?:text|mathrm)\{\s*(or|and|[A-Za-z])\s*\}", r" \1 ", text)
+    text = re.sub(r"\\[()\[\]{},;:!\s]|[$~]", " ", _BOLD.sub(r"\1", text.replace("{,}", ",")))
+    text = re.sub(r"\\(?:text|mathrm)\{\s*(or|and|[Cc])\s*\}", r" \1 ", text)
+    text = _WRITTEN.sub(r" \1 ", text)
     text = re.sub(r"(?<=[0-9]),(?=[0-9]{3}(?![0-9]))", "", text)
     text = " ".join(text.split()).lstrip("*_` ").rstrip("*_`.;,! ")
-    if pair := _PAIR.match(text):
-        return f"{pair[1]} = {pair[3]}, {pair[2]} = {pair[4]}"
+    if named := _TUPLE.match(text):
+        pairs = list(zip(named[1].split(","), named[2].split(","), strict=False))
+        if named[1].count(",") == named[2].count(","):
+            return ", ".join(f"{name.strip()} = {value.strip()}" for name, value in pairs)
     if re.match(r"^\([^()]*,[^()]*\)$", text):
         return text[1:-1]
     return re.sub(r"(^|=|∈|\\in)\s?\{([^{}]*)\}$", r"\1 \2", text)  # a set: {2, 3}

@@ -7,75 +7,141 @@ slices: `numbers` (trained wordings, new problems) and `wording` (wordings that 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from importlib.resources import files
 
 from domains.base import Example
+from domains.contamination import WINDOW, words
 from domains.math.problems import KINDS, Problem
-from truemark.errors import TruemarkError
+from domains.math.topics import LEVELS as TOPIC_LEVELS
+from domains.math.topics import TOPICS, generator
+from truemark.errors import TruemarkError, UnknownName
 
+BASICS = "basics"
+LEVELS = {BASICS: "ten kinds of problem in small numbers, which a 135M model learns in five minutes", **TOPIC_LEVELS}
 EVAL_SIZE = {"dev": 120, "test": 160}
+"""Examples of each level."""
 TRAINED = slice(None, -3)
 HELD_OUT = {"dev": slice(-3, -2), "test": slice(-2, None)}
+FORM = {"simplify": "simplified", "factor": "factored"}
 
 
 @lru_cache
 def wordings() -> dict[str, list[str]]:
-    """Templates by kind, in the order of the file."""
+    """Templates of the basics by kind, in the order of the file."""
+    return _read("wordings.yaml")
+
+
+@lru_cache
+def topic_wordings() -> dict[str, list[str]]:
+    """Templates of the topics by kind, in the order of the file."""
+    return _read("topics/wordings.yaml")
+
+
+def _read(name: str) -> dict[str, list[str]]:
     import yaml
 
-    loaded: dict[str, list[str]] = yaml.safe_load((files("domains.math") / "wordings.yaml").read_text(encoding="utf-8"))
+    loaded: dict[str, list[str]] = yaml.safe_load((files("domains.math") / name).read_text(encoding="utf-8"))
     return loaded
 
 
 def build(seed: int, n: int, levels: Sequence[str] = ()) -> dict[str, list[Example]]:
-    """`n` training examples, 120 for dev and 160 for test, balanced over kinds; no question occurs twice.
+    """`n` training examples, and for each level 120 for dev and 160 for test, balanced over levels and topics; no question occurs twice.
 
-    A problem of dev or test (its numbers, whatever the wording and the names of unknowns) occurs in no other split.
+    A problem of dev or test (its numbers, whatever the wording and the names of unknowns) occurs in no other split, and no
+    training question shares 13 words in a row with one of theirs.
 
-    The evaluation splits depend on the seed alone, not on n, and are drawn first.
+    The evaluation splits depend on the seed and the levels alone, not on n, and are drawn first.
     """
-    seen: set[str] = set()
-    splits: dict[str, list[Example]] = {}
+    for level in levels:
+        if level not in LEVELS:
+            raise UnknownName("level", level, LEVELS)
+    chosen = [level for level in LEVELS if level in (levels or LEVELS)]
+    seen = _Seen()
+    splits: dict[str, list[Example]] = {"train": [], "dev": [], "test": []}
     for split, size in EVAL_SIZE.items():
-        splits[split] = [
-            *_draw(f"{seed}.{split}.numbers", size // 2, TRAINED, seen),
-            *_draw(f"{seed}.{split}.wording", size // 2, HELD_OUT[split], seen),
-        ]
-    splits["train"] = _draw(f"{seed}.train", n, TRAINED, seen)
+        for level in chosen:
+            splits[split] += _draw(seed, split, "numbers", level, size // 2, TRAINED, seen)
+            splits[split] += _draw(seed, split, "wording", level, size // 2, HELD_OUT[split], seen)
+    for number, level in enumerate(chosen):
+        size = n // len(chosen) + (number < n % len(chosen))
+        splits["train"] += _draw(seed, "train", "train", level, size, TRAINED, seen)
     random.Random(f"{seed}.order").shuffle(splits["train"])
-    return {name: splits[name] for name in ("train", "dev", "test")}
+    return splits
 
 
-def _draw(seed: str, size: int, which: slice, seen: set[str]) -> list[Example]:
-    """`size` new examples of the wordings in `which`. The last word of `seed` names the slice."""
+class _Seen:
+    """What later questions must differ from."""
+
+    def __init__(self) -> None:
+        self.questions: set[str] = set()
+        self.problems: set[str] = set()
+        self.windows: set[tuple[str, ...]] = set()
+
+    def new(self, question: str, problem: Problem, split: str) -> bool:
+        if normalised(question) in self.questions or problem.key in self.problems:
+            return False
+        return split != "train" or self.windows.isdisjoint(windows(question))
+
+    def add(self, question: str, problem: Problem, split: str) -> None:
+        self.questions.add(normalised(question))
+        if split != "train":
+            self.problems.add(problem.key)
+            self.windows.update(windows(question))
+
+
+def windows(question: str) -> set[tuple[str, ...]]:
+    """Every run of 13 words, as `truemark data check` counts them."""
+    found = words(question)
+    return {found[start : start + WINDOW] for start in range(len(found) - WINDOW + 1)}
+
+
+def _draw(seed: int, split: str, part: str, level: str, size: int, which: slice, seen: _Seen) -> list[Example]:
+    """`size` new examples of the wordings in `which`."""
     from domains.math.verify import verify
 
-    rng = random.Random(seed)
-    name, part = seed.split(".", 1)[1].replace(".", "-"), seed.rpartition(".")[2]
+    name = split if split == part else f"{split}.{part}"
+    rng = random.Random(f"{seed}.{name}" if level == BASICS else f"{seed}.{level}.{name}")
+    topics = list(KINDS if level == BASICS else TOPICS)
     examples: list[Example] = []
     while len(examples) < size:
-        kind = list(KINDS)[len(examples) % len(KINDS)]
-        templates = list(enumerate(wordings()[kind]))[which]
+        topic = topics[len(examples) % len(topics)]
         for _ in range(1000):
-            index, template = rng.choice(templates)
-            problem = KINDS[kind](rng)
-            question = template.format(**problem.slots)
-            question = question[0].upper() + question[1:] if template.startswith("{item}") else question
-            if normalised(question) not in seen and problem.key not in seen:
+            problem, index, question = _basic(topic, rng, which) if level == BASICS else _of_topic(topic, level, rng, which)  # fmt: skip
+            if seen.new(question, problem, split):
                 break
         else:
             raise TruemarkError(
-                f"math cannot make {size} different examples: no new question of the kind {kind} after {len(examples)}",
+                f"math cannot make {size} different examples: no new question of the kind {topic} after {len(examples)}",
                 mend=f"a smaller --n, say {len(examples) // 2}",
             )
         verify(problem)
-        seen.add(normalised(question))
-        if part != "train":
-            seen.add(problem.key)
-        examples.append(_example(f"math-{name}-{len(examples):05d}", question, problem, index, part))
+        seen.add(question, problem, split)
+        label = name.replace(".", "-") if level == BASICS else f"{level}-{name}".replace(".", "-")
+        example = _example(f"math-{label}-{len(examples):05d}", question, problem, index, part, level)
+        if level != BASICS:
+            example["meta"] |= {"topic": topic} | ({"form": FORM[problem.kind]} if problem.kind in FORM else {})
+        examples.append(example)
     return examples
+
+
+def _basic(kind: str, rng: random.Random, which: slice) -> tuple[Problem, int, str]:
+    index, template = rng.choice(list(enumerate(wordings()[kind]))[which])
+    problem = KINDS[kind](rng)
+    return problem, index, _worded(template, problem)
+
+
+def _of_topic(topic: str, level: str, rng: random.Random, which: slice) -> tuple[Problem, int, str]:
+    make: Callable[[str, random.Random], Problem] = generator(topic)
+    problem = make(level, rng)
+    index, template = rng.choice(list(enumerate(topic_wordings()[problem.kind]))[which])
+    return problem, index, _worded(template, problem)
+
+
+def _worded(template: str, problem: Problem) -> str:
+    question = template.format(**problem.slots)
+    return question[0].upper() + question[1:] if template.startswith("{item}") else question
 
 
 def normalised(text: str) -> str:
@@ -88,10 +154,10 @@ def solution(problem: Problem) -> str:
     return "\n".join([*problem.steps, f"Answer: {problem.answer}"])
 
 
-def _example(id: str, question: str, problem: Problem, wording: int, part: str) -> Example:
+def _example(id: str, question: str, problem: Problem, wording: int, part: str, level: str) -> Example:
     return {
         "id": id,
         "messages": [{"role": "user", "content": question}, {"role": "assistant", "content": solution(problem)}],
         "reference": problem.answer,
-        "meta": {"kind": problem.kind, "family": f"{problem.kind}.w{wording}", "slice": part, "level": "basics"},
+        "meta": {"kind": problem.kind, "family": f"{problem.kind}.w{wording}", "slice": part, "level": level},
     }

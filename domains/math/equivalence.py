@@ -37,7 +37,7 @@ def to_sympy(tree: Any) -> sympy.Expr:
     if head == "^":
         if right.is_number and not abs(right) <= MAX_EXPONENT:
             raise TooLarge(f"exponent {right}, at most {MAX_EXPONENT}")
-        return left**right
+        return sympy.exp(right) if tree[1] in (("v", "e"), ["v", "e"]) else left**right
     if head == "/":
         return left / right
     return {"+": left.__add__, "-": left.__sub__, "*": left.__mul__}[head](right)

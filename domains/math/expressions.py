@@ -13,6 +13,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from fractions import Fraction
+from functools import lru_cache
+from math import comb
 from typing import Any
 
 MAX_TEXT = 400
@@ -20,6 +22,7 @@ MAX_TEXT = 400
 MAX_DIGITS = 30
 MAX_DEPTH = 25
 MAX_EXPONENT = 64
+MAX_TERMS = 2000
 MAX_BITS = 4096
 """Of an exact power, so that a tower of small exponents is refused before it is computed."""
 
@@ -27,7 +30,9 @@ Tree = Any
 """('n', digits) | ('v', name) | ('f', function, tree) | ('neg', tree) | ('+' '-' '*' '/' '^', tree, tree)."""
 
 FUNCTIONS = frozenset({"sqrt", "sin", "cos", "tan", "ln", "log", "exp"})
-CONSTANTS = frozenset({"pi"})
+CONSTANTS = frozenset({"pi", "oo"})
+"""`oo` is infinity: a name with no value of its own."""
+_OF_A_PRODUCT = FUNCTIONS - {"sqrt"}
 _TOKEN = re.compile(r"\s*(?:(\d+(?:\.\d+)?|\.\d+)|([a-zA-Z]+)|(\*\*|[-+*/^(){}]))", re.ASCII)
 
 
@@ -50,6 +55,7 @@ _REWRITES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], .
     (re.compile(r"√\s*(\d+|[a-z])"), r"sqrt(\1)"),
     (re.compile(r"√"), "sqrt"),
     (re.compile(r"π|\\pi(?![a-z])"), " pi "),
+    (re.compile(r"\\infty(?![a-z])|∞|(?<![a-zA-Z])infinity(?![a-zA-Z])"), " oo "),
     (re.compile(r"(?<=\d),(?=\d{3}(?!\d))"), ""),
 )
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
@@ -67,13 +73,20 @@ def parse(text: str) -> Tree:
     """The tree of one expression. Raises Unparsable, or TooLarge beyond the bounds."""
     if len(text) > MAX_TEXT:
         raise TooLarge(f"{len(text)} characters, at most {MAX_TEXT}")
+    return _parsed(text)
+
+
+@lru_cache(maxsize=4096)
+def _parsed(text: str) -> Tree:
     tree = _Parser(_tokens(_plain(text))).whole()
-    if _degree(tree) > MAX_EXPONENT:
-        raise TooLarge(f"a polynomial of degree {_degree(tree)}, at most {MAX_EXPONENT}")
+    if degree(tree) > MAX_EXPONENT:
+        raise TooLarge(f"a polynomial of degree {degree(tree)}, at most {MAX_EXPONENT}")
+    if terms(tree) > MAX_TERMS:
+        raise TooLarge(f"a polynomial of more than {MAX_TERMS} terms")
     return tree
 
 
-def _degree(tree: Tree) -> int:
+def degree(tree: Tree) -> int:
     """At least the degree of the polynomial that multiplying out would give; powers that are not plain integers count as one."""
     head = tree[0]
     if head in ("n", "f"):
@@ -81,12 +94,27 @@ def _degree(tree: Tree) -> int:
     if head == "v":
         return 1
     if head == "neg":
-        return _degree(tree[1])
-    left, right = _degree(tree[1]), _degree(tree[2])
+        return degree(tree[1])
+    left, right = degree(tree[1]), degree(tree[2])
     if head == "^":
         exponent = tree[2][1] if tree[2][0] == "n" else "1"
         return left * (int(exponent) if exponent.isdigit() else 1)
     return max(left, right) if head in "+-" else left + right
+
+
+def terms(tree: Tree) -> int:
+    """At most so many terms has the polynomial that multiplying out would give."""
+    head = tree[0]
+    if head in ("n", "v", "f"):
+        return 1
+    if head == "neg":
+        return terms(tree[1])
+    left = terms(tree[1])
+    if head == "^":
+        exponent = int(tree[2][1]) if tree[2][0] == "n" and tree[2][1].isdigit() else 1
+        return min(comb(left + exponent - 1, exponent), MAX_TERMS + 1) if exponent <= MAX_EXPONENT else left
+    right = terms(tree[2])
+    return min(left + right if head in "+-" else left * right, MAX_TERMS + 1)
 
 
 def to_fraction(tree: Tree) -> Fraction | None:
@@ -114,14 +142,14 @@ def to_fraction(tree: Tree) -> Fraction | None:
 
 
 def variables(tree: Tree) -> set[str]:
-    """The names of a tree's variables, `pi` aside."""
+    """The names of a tree's variables, constants aside."""
     if tree[0] == "v":
         return {tree[1]} - CONSTANTS
     return set().union(*(variables(part) for part in tree[1:] if isinstance(part, tuple)))
 
 
 def is_number(tree: Tree) -> bool:
-    """Whether a tree is a number as it is written down, not a computation: `-5`, `0.5`, `1/2`, `1.2*10^3`."""
+    """Whether a tree is a number as it is written down, not a computation: `-5`, `0.5`, `1/2`, `10^6`, `1.2*10^3`."""
     head, *parts = tree
     if head == "neg":
         return is_number(parts[0])
@@ -129,6 +157,8 @@ def is_number(tree: Tree) -> bool:
         return all(part[0] == "n" or (part[0] == "neg" and part[1][0] == "n") for part in parts)
     if head == "*":
         return bool(parts[0][0] == "n" and parts[1][0] == "^" and parts[1][1] == ("n", "10") and is_number(parts[1][2]))
+    if head == "^":
+        return bool(parts[0] == ("n", "10") and is_number(parts[1]))
     return bool(head == "n")
 
 
@@ -261,6 +291,14 @@ class _Parser:
         tree = self.power()
         return ("neg", tree) if negative else tree
 
+    def argument(self, function: str) -> Tree:
+        """`cos(2x)`; `cos 2x` too, as it is written by hand."""
+        bare = self.peek() != "("
+        tree = self.power()
+        while bare and function in _OF_A_PRODUCT and self.peek().isalpha() and self.peek() not in FUNCTIONS:
+            tree = ("*", tree, self.power())
+        return tree
+
     def power(self) -> Tree:
         base = self.atom()
         if self.peek() != "^":
@@ -283,7 +321,7 @@ class _Parser:
                 raise Unparsable("unbalanced brackets")
             return tree
         if token in FUNCTIONS:
-            return ("f", token, self.power())
+            return ("f", token, self.argument(token))
         if token and token.isalpha():
             return ("v", token)
         raise Unparsable(f"expected a number or a variable, found {token or 'the end'!r}")
