@@ -109,6 +109,18 @@ def test_splits_do_not_leak(splits: dict[str, list[Example]]) -> None:
     assert not families["test", "patterns"] & (trained | families["dev", "patterns"])
     assert not families["dev", "patterns"] & trained
     assert list(contamination.findings(splits)) == []
+    problems = {
+        split: {(row["meta"]["blueprint"], row["messages"][-1]["content"]) for row in rows}
+        for split, rows in splits.items()
+    }
+    assert not problems["test"] & (problems["train"] | problems["dev"]) and not problems["dev"] & problems["train"]
+
+
+def test_the_readme_counts_right() -> None:
+    text = (FRAMEWORKS.parent / "README.md").read_text()
+    for framework in shipped.frameworks():
+        patterns = sum(len(blueprint.patterns) for blueprint in framework.blueprints.values())
+        assert f"| `{framework.framework}` | {len(framework.blueprints)} | {patterns} |" in text
 
 
 def test_the_same_seed_gives_the_same_bytes_and_n_leaves_the_evaluation_alone(tmp_path: Path) -> None:
