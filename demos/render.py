@@ -53,7 +53,7 @@ def answer(untrusted: str) -> str:
 
 def solution(found: Solution | None, solver: str) -> str:
     """The solver's own worked answer, folded away."""
-    if found is None:
+    if found is None or not found.text:
         return ""
     return f'<details class="tm-solution"><summary>{text(solver)}’s own solution</summary><div class="tm-words">{answer(found.text)}</div></details>'
 

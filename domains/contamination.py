@@ -40,6 +40,14 @@ def words(text: str) -> Words:
     return tuple(_WORD.findall(text.casefold()))
 
 
+def repeats_question(prediction: str, example: Example) -> bool:
+    """Whether an answer is nothing but the question again, whose last number would else be taken for an answer."""
+    question = next((m["content"] for m in reversed(example["messages"]) if m["role"] == "user"), "")
+    if not question or len(prediction) > 2 * len(question) + 100:
+        return False
+    return words(prediction) == words(question)
+
+
 def findings(splits: Mapping[str, Sequence[Example]]) -> Iterator[Finding]:
     """Every repetition within a split and between two, each example reported once by the strictest measure."""
     opening = _opening(splits)

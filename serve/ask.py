@@ -69,9 +69,11 @@ def in_words(judgement: Judgement, solver: str) -> str:
     if judgement.solution is None or judgement.verdict is None:
         return f"not verified: {solver} cannot read this question"
     if judgement.verdict.passed:
-        return f"✓ verified with {solver}: {judgement.solution.reference}"
+        return f"✓ verified with {solver}" + (f": {judgement.solution.reference}" if judgement.solution.text else "")
     said = str(judgement.verdict.detail.get("message") or judgement.verdict.reason)
-    return f"✗ the model is wrong: {_harmless(said)}; {solver}'s own solution:\n{judgement.solution.text or judgement.solution.reference}"
+    return f"✗ the model is wrong: {_harmless(said)}" + (
+        f"; {solver}'s own solution:\n{judgement.solution.text}" if judgement.solution.text else ""
+    )
 
 
 def _print_json(question: str, model: str, answer: str, judgement: Judgement) -> None:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
-import random
 import re
-import stat
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from datetime import datetime, timedelta
-from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +25,14 @@ from starlette.routing import Route
 
 from domains import contamination, get
 from domains.base import Example
-from domains.devops import calculators, shipped
-from domains.devops.build import expand
-from domains.devops.calculators import cron, kubernetes, permissions, quorum, raid
-from domains.devops.expressions import ExpressionError, evaluate
-from domains.devops.lint import LEAST, lint
+from domains.devops import shipped
+from domains.devops.lint import lint
 from domains.devops.scaffold import scaffold
 from domains.devops.steps import first_wrong
 from domains.devops.writer import extract, write
+from domains.endpoint import Endpoint
 from tests.conftest import ROOT, truemark
-from truemark.errors import InvalidConfig, InvalidData, StorageError, UnknownName
+from truemark.errors import EngineError, InvalidConfig, InvalidData, TruemarkError, UnknownName
 
 devops = get("devops")
 FRAMEWORKS = ROOT / "domains" / "devops" / "frameworks"
@@ -94,7 +89,7 @@ def test_another_answer_never_passes(splits: dict[str, list[Example]]) -> None:
         by_blueprint.setdefault(row["meta"]["blueprint"], []).append(row)
     compared = 0
     for rows in by_blueprint.values():
-        for row, other in zip(rows, rows[1:], strict=False):
+        for row, other in pairwise(rows):
             if row["reference"] != other["reference"]:
                 compared += 1
                 verdict = devops.check(other["messages"][-1]["content"], row)
@@ -114,6 +109,18 @@ def test_splits_do_not_leak(splits: dict[str, list[Example]]) -> None:
     assert not families["test", "patterns"] & (trained | families["dev", "patterns"])
     assert not families["dev", "patterns"] & trained
     assert list(contamination.findings(splits)) == []
+    problems = {
+        split: {(row["meta"]["blueprint"], row["messages"][-1]["content"]) for row in rows}
+        for split, rows in splits.items()
+    }
+    assert not problems["test"] & (problems["train"] | problems["dev"]) and not problems["dev"] & problems["train"]
+
+
+def test_the_readme_counts_right() -> None:
+    text = (FRAMEWORKS.parent / "README.md").read_text()
+    for framework in shipped.frameworks():
+        patterns = sum(len(blueprint.patterns) for blueprint in framework.blueprints.values())
+        assert f"| `{framework.framework}` | {len(framework.blueprints)} | {patterns} |" in text
 
 
 def test_the_same_seed_gives_the_same_bytes_and_n_leaves_the_evaluation_alone(tmp_path: Path) -> None:
@@ -139,7 +146,10 @@ def test_shipped_frameworks_lint_clean(name: str) -> None:
 
 def test_every_principle_has_a_source() -> None:
     for framework in shipped.frameworks():
-        assert all(re.search(r"\b1[0-9]{3}\b|\b20[0-9]{2}\b|Archimedes|IAS|Kubernetes|SI Brochure", principle.source) for principle in framework.principles.values())
+        assert all(
+            re.search(r"\b1[0-9]{3}\b|\b20[0-9]{2}\b|Archimedes|IAS|Kubernetes|SI Brochure", principle.source)
+            for principle in framework.principles.values()
+        )
 
 
 def test_solve_answers_every_question_of_the_test_set(splits: dict[str, list[Example]]) -> None:
@@ -152,7 +162,14 @@ def test_solve_answers_every_question_of_the_test_set(splits: dict[str, list[Exa
 def test_the_card_can_be_solved_and_other_questions_cannot() -> None:
     for question in devops.CARD.examples:
         assert devops.solve(question) is not None, question
-    for question in ("", "What is love?", "SLO 99.9% over -3 days. Error budget in minutes?", "x" * 100_000, "Is 999.1.1.1 inside 10.0.0.0/9?", "Mode 0999 in rwx letters?"):
+    for question in (
+        "",
+        "What is love?",
+        "SLO 99.9% over -3 days. Error budget in minutes?",
+        "x" * 100_000,
+        "Is 999.1.1.1 inside 10.0.0.0/9?",
+        "Mode 0999 in rwx letters?",
+    ):
         assert devops.solve(question) is None
 
 
@@ -294,3 +311,272 @@ def test_a_duration_in_any_unit_is_the_same(seconds: int, unit: str) -> None:
     assert devops.check(f"Answer: {minutes}m{rest}s", row).passed
     assert not devops.check(f"Answer: {seconds + 1} s", row).passed
     assert not devops.check(f"Answer: {minutes + 1}m{rest}s", row).passed
+
+
+# --- frameworks of one's own --------------------------------------------------------------------------------------------
+
+WATER = scaffold("water")
+
+
+def test_the_scaffold_lints_clean_and_builds(tmp_path: Path) -> None:
+    file = tmp_path / "water.yaml"
+    file.write_text(WATER)
+    assert lint(file) == []
+    built = devops.expand([file], 7, 300)
+    assert {split: len(rows) for split, rows in built.items()} == {"train": 300, "dev": 12, "test": 18}
+    assert list(contamination.findings(built)) == [] and devops.expand([file], 7, 300) == built
+    for rows in built.values():
+        for row in rows:
+            assert devops.check(row["messages"][-1]["content"], row).score == 1.0
+            assert row["meta"]["framework"] == "water" and row["meta"]["principles"] == ["rate"]
+    only = devops.expand([file], 7, 50, ["applied"])
+    assert {row["meta"]["level"] for rows in only.values() for row in rows} == {"applied"}
+    with pytest.raises(UnknownName):
+        devops.expand([file], 7, 50, ["hard"])
+
+
+def test_a_framework_that_runs_dry_says_so(tmp_path: Path) -> None:
+    file = tmp_path / "water.yaml"
+    file.write_text(
+        WATER.replace("max: 40", "max: 4")
+        .replace("max: 60", "max: 6")
+        .replace("max: 900", "max: 90")
+        .replace("max: 5000", "max: 550")
+    )
+    with pytest.raises(TruemarkError, match="there are not 5000 different train problems"):
+        devops.expand([file], 7, 5000)
+
+
+FINDINGS = {
+    "unknown key": ("    level: foundation\n", "    level: foundation\n    colour: red\n", r"water.yaml:\d+: blueprints.fill-volume.colour: Extra inputs"),
+    "unknown level": ("level: applied", "level: aplied", r":\d+: blueprints.fill-time.level: unknown level 'aplied': did you mean 'applied'"),
+    "unused level": ("  composed: two", "  spare: nothing\n  composed: two", r"levels.spare: no blueprint is at this level"),
+    "unknown slot": ("{rate} L/min, {minutes} min: volume", "{rat} L/min, {minutes} min: volume", r"unknown slot 'rat': did you mean 'rate'"),
+    "unknown name": ('volume: "rate * minutes"', 'volume: "rate * minuts"', r"unknown slot 'minuts': did you mean 'minutes'"),
+    "unknown calculator": ('gives: {volume: "rate * minutes"}', "calculator: subnett", r"logic.volume.calculator: unknown calculator 'subnett': did you mean 'subnet'"),
+    "unknown block": ("steps: [volume]", "steps: [volum]", r"unknown block 'volum': did you mean 'volume'"),
+    "unknown principle": ("{of: rate,", "{of: rata,", r"explanations.fill.of: unknown principle 'rata'"),
+    "unknown type": ("rate: {type: integer, min: 2, max: 40}", "rate: {type: integr, min: 2, max: 40}", r"slots.rate: .*'integr'"),
+    "empty range": ("rate: {type: integer, min: 2, max: 40}", "rate: {type: integer, min: 50, max: 40}", r"min 50 is above max 40"),
+    "no expression": ('"rate * minutes"', '"rate * "', r"not an expression: expected a value"),
+    "code": ('"rate * minutes"', "\"__import__('os').system('true')\"", r"not an expression"),
+    "bomb": ('"rate * minutes"', '"rate * minutes + 9**9**9"', r"claim fails: an exponent beyond"),
+    "division by zero": ('"rate * minutes"', '"minutes / (rate - rate)"', r"a claim fails: division by zero \(with rate = "),
+    "never": ('where: ["rate * minutes < tank"]', 'where: ["rate > 100"]', r"blueprints.room-left.where.0: none of 100 draws makes a problem, most often because of: rate > 100"),
+    "no condition": ('where: ["rate * minutes < tank"]', 'where: ["rate * 2"]', r"is no condition"),
+    "leak": ("{rate} L/min, {minutes} min: volume in L?", "{rate} L/min, {minutes} min: is it {rate} L or 7?", None),
+    "claim is a slot": ("      volume: {kind: decimal, unit: L}", "      rate: {kind: integer}", r"claims.rate: the claim is a slot"),
+    "slot not stated": ("Volume in litres after {minutes} minutes of {rate} L a minute?", "Volume in litres after {minutes} minutes?", r"patterns.3: the question does not state 'rate'"),
+    "same wording": ("{rate} L/min, {minutes} min: volume in L?", "how many litres in {rate} min at {minutes} L/min?", r"patterns.2: the wording of pattern 1 again"),
+    "long": ("Volume in litres after {minutes}", "Volume in litres and nothing else at all please, told without any other word, after {minutes}", r"patterns.3: \d+ of \d+ questions share 13 words"),
+    "two patterns": ('      - "{tank} L at {rate} L/min: time in minutes?"\n      - "Minutes to fill {tank} litres with {rate} litres a minute?"\n', "", r"patterns: List should have at least 3"),
+    "few problems": ("rate: {type: integer, min: 2, max: 40}\n      minutes: {type: integer, min: 2, max: 60}", "rate: {type: integer, min: 2, max: 3}\n      minutes: {type: integer, min: 2, max: 3}", r"4 different problems in 100 draws, at least 20"),
+    "wrong line": ("{rule}: {rate} * {minutes} = {volume} L", "{rule}: {rate} + {minutes} = {volume} L", r"a step does not hold as it is shown"),
+    "brace": ("How many litres in {minutes} min", "How many {litres in {minutes} min", r"a brace that is no"),
+    "unused": ("  left: {of: fill,", "  more: {of: fill, rule: x, gives: {y: rate}}\n  left: {of: fill,", r"logic.more: no blueprint leads here"),
+    "kind": ("{kind: decimal, unit: L, label: left}", "{kind: colour, unit: L}", r"claims.left.kind: Input should be"),
+    "options": ("{kind: decimal, unit: L, label: left}", "{kind: word}", r"`options` goes with the kind `word`"),
+    "not yaml": ("levels:", "levels: [", r"water.yaml:\d+: not YAML"),
+    "no mapping": (WATER, "just text", r"water.yaml:1: the file: Input should be"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FINDINGS)
+def test_lint_finds(name: str, tmp_path: Path) -> None:
+    old, new, expected = FINDINGS[name]
+    assert old in WATER
+    file = tmp_path / "water.yaml"
+    file.write_text(WATER.replace(old, new, 1))
+    found = lint(file)
+    if expected is None:
+        assert found == []
+        return
+    assert any(re.search(expected, finding) for finding in found), found
+    assert all(re.match(rf"{re.escape(str(file))}:\d+: ", finding) for finding in found)
+    line = int(found[0].removeprefix(f"{file}:").partition(":")[0])
+    assert 1 <= line <= len(WATER.splitlines()) + 1
+
+
+def test_all_errors_of_a_file_come_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "water.yaml"
+    file.write_text(WATER.replace("kind: decimal", "kind: colour").replace("level: applied", "levl: applied"))
+    with pytest.raises(InvalidConfig) as caught:
+        devops.expand([file], 7, 10)
+    assert (
+        str(caught.value).count("kind: Input should be") == 3
+        and "levl: Extra inputs" in str(caught.value)
+        and "'level'" in str(caught.value)
+    )
+
+
+def test_the_question_that_holds_its_answer_is_found(tmp_path: Path) -> None:
+    file = tmp_path / "water.yaml"
+    line = "{rule}: {rate} * {minutes} = {volume} L"
+    file.write_text(
+        WATER.replace('volume: "rate * minutes"', 'volume: "rate + 0 * minutes"').replace(line, "{volume} L")
+    )
+    assert any("the question holds the answer" in finding for finding in lint(file))
+
+
+def test_the_command_line_from_scaffold_to_data(tmp_path: Path) -> None:
+    made = truemark("data", "new-blueprint", "water", cwd=tmp_path)
+    assert made.returncode == 0 and (tmp_path / "water.yaml").read_text() == WATER
+    (tmp_path / "water.yaml").write_text(WATER + "# mine\n")
+    again = truemark("data", "new-blueprint", "water", cwd=tmp_path)
+    assert (
+        again.returncode == 2
+        and "exists already" in again.stderr
+        and (tmp_path / "water.yaml").read_text().endswith("# mine\n")
+    )
+    assert truemark("data", "new-blueprint", "../Water", cwd=tmp_path).returncode == 2
+    clean = truemark("data", "lint", "water.yaml", cwd=tmp_path)
+    assert clean.returncode == 0 and "ok" in clean.stdout + clean.stderr
+    (tmp_path / "bad.yaml").write_text(WATER.replace("level: applied", "level: aplied"))
+    bad = truemark("data", "lint", "water.yaml", "bad.yaml", "--json", cwd=tmp_path)
+    assert bad.returncode == 1 and "Traceback" not in bad.stderr
+    assert (
+        json.loads(bad.stdout)["water.yaml"] == [] and "did you mean 'applied'" in json.loads(bad.stdout)["bad.yaml"][0]
+    )
+    assert truemark("data", "lint", "none.yaml", cwd=tmp_path).returncode == 1
+    built = truemark("data", "expand", "water.yaml", "--n", "50", "--json", cwd=tmp_path)
+    assert built.returncode == 0, built.stderr
+    assert json.loads(built.stdout)["data/blueprints/train.jsonl"]["examples"] == 50
+    refused = truemark("data", "expand", "bad.yaml", cwd=tmp_path)
+    assert refused.returncode == 2 and "aplied" in refused.stderr
+
+
+# --- a model writes -----------------------------------------------------------------------------------------------------
+
+
+class Writer:
+    """An OpenAI-compatible server with canned answers."""
+
+    def __init__(self, answers: list[str]) -> None:
+        self.answers = answers
+        self.asked: list[list[dict[str, str]]] = []
+        app = Starlette(routes=[Route("/v1/chat/completions", self.complete, methods=["POST"])])
+        self.socket = socket.socket()
+        self.socket.bind(("127.0.0.1", 0))
+        self.server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
+        self.thread = threading.Thread(target=self.server.run, args=([self.socket],), daemon=True)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.socket.getsockname()[1]}/v1"
+
+    async def complete(self, request: Request) -> JSONResponse:
+        body = await request.json()
+        self.asked.append(body["messages"])
+        text = self.answers[min(len(self.asked), len(self.answers)) - 1]
+        message = {"role": "assistant", "content": text}
+        choice = {"index": 0, "message": message, "finish_reason": "stop"}
+        usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
+        return JSONResponse(
+            {
+                "id": "1",
+                "object": "chat.completion",
+                "created": 0,
+                "model": body["model"],
+                "choices": [choice],
+                "usage": usage,
+            }
+        )
+
+    def __enter__(self) -> Writer:
+        self.thread.start()
+        while not self.server.started:
+            time.sleep(0.01)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.server.should_exit = True
+        self.thread.join(10)
+        self.socket.close()
+
+
+@pytest.fixture
+def endpoints(tmp_path: Path) -> Iterator[Any]:
+    """Makes a server with canned answers and a client of it."""
+    running: list[Writer] = []
+
+    def make(*answers: str) -> tuple[Writer, Endpoint]:
+        running.append(Writer(list(answers)).__enter__())
+        return running[-1], Endpoint("writer", base_url=running[-1].url, cache=tmp_path / "cache")
+
+    yield make
+    for writer in running:
+        writer.__exit__()
+
+
+def test_a_model_mends_what_lint_finds(endpoints: Any) -> None:
+    invalid = WATER.replace("level: applied", "level: aplied")
+    server, endpoint = endpoints(f"Here it is:\n```yaml\n{invalid}```\n", f"```yaml\n{WATER}```")
+    assert write("tanks and taps", "water", endpoint) == WATER
+    assert len(server.asked) == 2 and "did you mean 'applied'" in server.asked[1][-1]["content"]
+    assert (
+        server.asked[0][1]["content"].endswith("tanks and taps") and "framework: water" in server.asked[0][0]["content"]
+    )
+    assert write("tanks and taps", "water", endpoint) == WATER and len(server.asked) == 2  # answered from the cache
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "I cannot do that.",
+        "",
+        "```yaml\na: &a [1]\nb: *a\n```",
+        "framework: !!python/object:os.system x",
+        WATER.replace("framework: water", "framework: other"),
+        "x: " + "[" * 50_000,
+    ],
+)
+def test_a_writer_that_never_mends_is_refused(answer: str, endpoints: Any) -> None:
+    server, endpoint = endpoints(answer)
+    with pytest.raises(InvalidData, match="no valid framework after 3 attempts"):
+        write("tanks", "water", endpoint)
+    assert len(server.asked) == 3
+
+
+def test_an_endpoint_that_is_not_there_is_an_engine_error(tmp_path: Path) -> None:
+    with pytest.raises(EngineError):
+        write("tanks", "water", Endpoint("writer", base_url="http://127.0.0.1:9/v1", cache=tmp_path))
+
+
+def test_new_blueprint_by_a_model(endpoints: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server, _ = endpoints(f"```yaml\n{WATER}```")
+    monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+    monkeypatch.setenv("TRUEMARK_CACHE", str(tmp_path / "cache"))
+    made = truemark("data", "new-blueprint", "water", "--topic", "tanks", "--model", "writer", cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    assert (tmp_path / "water.yaml").read_text() == WATER and len(server.asked) == 1
+    again = truemark("data", "new-blueprint", "water", "--topic", "taps", "--model", "writer", cwd=tmp_path)
+    assert again.returncode == 2 and len(server.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "text"),
+    [
+        ("a: 1", "a: 1\n"),
+        ("so\n```yaml\na: 1\n```\nthat", "a: 1\n"),
+        ("```\na: 1", "a: 1\n"),
+        ("```yml \na: `1`\n```", "a: `1`\n"),
+    ],
+)
+def test_the_yaml_of_an_answer(answer: str, text: str) -> None:
+    assert extract(answer) == text
+
+
+@pytest.mark.parametrize(
+    ("question", "reference", "answer", "passed"),
+    [
+        ("Write permission 0534 symbolically.", "r-x-wxr--", "0534", False),
+        ("Write permission 0534 symbolically.", "r-x-wxr--", "r-x-wxr--", True),
+        ("Convert rw--w--wx to octal.", "0623", "rw--w--wx.", False),
+        ("Convert rw--w--wx to octal.", "0623", "0623", True),
+    ],
+)
+def test_a_value_of_the_question_is_no_answer(question: str, reference: str, answer: str, passed: bool) -> None:
+    messages = [{"role": "user", "content": question}]
+    claims = {"mode": {"value": reference, "kind": "mode", "unit": ""}}
+    row: Example = {"id": "x", "messages": messages, "reference": reference, "meta": {"claims": claims}}
+    assert devops.check(f"Answer: {answer}", row).passed == passed

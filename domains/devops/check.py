@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from domains.base import Example, Verdict
+from domains.contamination import Words, repeats_question, words
 from domains.devops.answers import MAX_ANSWER, Refused, clean, final_answers
 from domains.devops.kinds import agrees, read
 from domains.devops.steps import first_wrong
@@ -31,11 +32,17 @@ Claims = Mapping[str, Mapping[str, Any]]
 
 def check(prediction: str, example: Example) -> Verdict:
     """Judge a model's text by its final answer, then by its steps. Never raises on hostile text."""
-    claims: Claims = example["meta"]["claims"]
+    claims: Claims = example["meta"].get("claims") or {}
     try:
+        if repeats_question(prediction, example):
+            raise Refused("no_answer", "the question again")
         text = clean(prediction)
         answers = final_answers(text)
         answer = answers[-1]
+        if _given(answer, example):
+            raise Refused("no_answer", f"{answer[:60]!r} is given in the question, in the form that was not asked for")
+        if not claims:
+            return _as_written(answer, example["reference"])
         values = _values(answer, claims)
         for other in answers[:-1]:
             _consistent(other, values, claims)
@@ -56,6 +63,24 @@ def check(prediction: str, example: Example) -> Verdict:
     if step:
         detail["message"] = f"right, but line {step[0]} does not hold: {step[1]}"
     return Verdict(0.5 if step else 1.0, True, "ok", detail)
+
+
+def _given(answer: str, example: Example) -> bool:
+    """Whether an answer is a value of the question as it stands there (`0640` for its letters, `2 GiB` for its MiB)."""
+    question = next((m["content"] for m in reversed(example["messages"]) if m["role"] == "user"), "")
+    said = words(answer)
+    return bool(said) and _holds(words(question), said) and not _holds(words(example["reference"]), said)
+
+
+def _holds(text: Words, part: Words) -> bool:
+    return any(text[start : start + len(part)] == part for start in range(len(text) - len(part) + 1))
+
+
+def _as_written(answer: str, reference: str) -> Verdict:
+    """Without claims nothing but the reference itself is right."""
+    if answer.casefold().split() == reference.casefold().split():
+        return Verdict(1.0, True, "ok", {"message": REASONS["ok"], "answer": answer[:200]})
+    return Verdict(0.0, False, "wrong_value", {"message": f"it is not {reference[:200]}", "answer": answer[:200]})
 
 
 def _values(answer: str, claims: Claims) -> dict[str, Any]:

@@ -54,6 +54,11 @@ def evaluate(text: str, values: Mapping[str, Value]) -> Value:
 
 @lru_cache(maxsize=4096)
 def parse(text: str) -> Tree:
+    """The tree of an expression of a blueprint, kept for the next time."""
+    return parse_once(text)
+
+
+def parse_once(text: str) -> Tree:
     """The tree of an expression: ('n', Fraction) | ('s', text) | ('v', name) | ('f', name, …) | (operator, …)."""
     if len(text) > MAX_TEXT:
         raise TooLarge(f"an expression of {len(text)} characters, at most {MAX_TEXT}")

@@ -30,36 +30,16 @@ _OCTAL = re.compile(r"(?<![0-9A-Za-z.])(?:0o)?(0?[0-7]{3})(?![0-9.])")
 _LETTERS = re.compile(r"(?<![rwx-])[-d]?([r-][w-][x-][r-][w-][x-][r-][w-][x-])(?![rwx-])")
 _CLASSES = re.compile(r"u=([rwx]{0,3}),\s?g=([rwx]{0,3}),\s?o=([rwx]{0,3})(?![rwx])")
 _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-_HEDGES = frozenset(
-    [
-        "not",
-        "no",
-        "never",
-        "isn't",
-        "isnt",
-        "wasn't",
-        "wrong",
-        "incorrect",
-        "false",
-        "or",
-        "either",
-        "neither",
-        "nor",
-        "except",
-        "unless",
-        "maybe",
-        "perhaps",
-        "possibly",
-        "unknown",
-        "unsure",
-        "versus",
-        "vs",
-        "than",
-        "minus",
-        "plus",
-        "times",
-    ]
-)
+_HEDGES = frozenset((
+    "not", "no", "never", "isn't", "isnt", "wasn't", "wasnt", "won't", "wrong", "incorrect", "false", "or", "either", "neither", "nor", "except",
+    "excluding", "unless", "unlike", "maybe", "perhaps", "possibly", "probably", "unknown", "unsure", "versus", "vs", "than", "minus", "plus",
+    "times", "but", "other", "another", "anything", "instead", "rather", "opposite", "above", "below", "over", "under", "beyond", "exceeds",
+    "greater", "fewer", "zero", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fifteen",
+    "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety", "hundred", "thousand", "million", "half", "twice",
+))  # fmt: skip
+"""Words that take a value back, or name another one."""
+_AROUND = re.compile(r"[^\W\d_]|[ '’\".,:()~≈=&→–—-]")
+"""What may stand beside a value: letters and the marks of a sentence."""
 
 
 def read(text: str, claim: Claim) -> Any:
@@ -98,8 +78,9 @@ def surrounding(text: str) -> list[str]:
     """The words around a value. Raises Refused where they hold a further value, or take the value back."""
     if re.search(r"\d", text):
         raise Refused("contradictory", f"more than one value in the answer: {text[:60]!r} beside it")
-    if "?" in text or "≠" in text or "!=" in text:
-        raise Refused("unparsable", "the answer is in doubt")
+    strange = _AROUND.sub("", text)
+    if strange:
+        raise Refused("unparsable", f"the answer holds {strange[0]!r}")
     found = re.findall(r"[^\W\d_][\w']*", text.casefold())
     hedge = next((word for word in found if word in _HEDGES), None)
     if hedge:

@@ -20,6 +20,7 @@ _POWER = re.compile(r"\s?(?:\*|×|x|·|\\times|\\cdot)\s?10\s?\^\s?\{?\s?([-+]?[
 _OVER = re.compile(r"\s?/\s?([0-9]{1,30})(?![0-9.])")
 _UNIT = re.compile(r"\s?(%|\$|[A-Za-zµμΩΩ][A-Za-z²³]*(?:[ /*·^-]{1,2}[A-Za-zµ²³0-9]+){0,5})")
 _RATE = re.compile(r"\s?(?:/|per\s|a\s|\^|\*|·)\s?[A-Za-z0-9]", re.IGNORECASE)
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 MAX_DIGITS = 60
 MAX_EXPONENT = 30
 
@@ -27,13 +28,20 @@ MAX_EXPONENT = 30
 def quantity(text: str, claim: Mapping[str, Any]) -> Fraction:
     """The number in `text` in the unit of the claim. Raises Refused."""
     from domains.devops.kinds import surrounding
-    from domains.devops.steps import wrong_equation
+    from domains.devops.steps import is_arithmetic, wrong_equation
 
+    if re.search("[<>≠?]|!=|==|:=", text):
+        raise Refused("unparsable", "the answer is a condition or in doubt")
     if re.search("[=≈]", text):
         wrong = wrong_equation(text)
         if wrong:
             raise Refused("contradictory", f"the answer contradicts itself: {wrong}")
-        text = re.split("[=≈]", text)[-1]
+        *left, text = re.split("[=≈]", text)
+        doubtful = next(
+            (side for side in left if re.search("[0-9]", _NAME.sub("", side)) and not is_arithmetic(side)), None
+        )
+        if doubtful is not None:
+            raise Refused("unparsable", f"cannot read {doubtful.strip()[:40]!r}")
     text, aside = _aside(text.strip())
     match = _NUMBER.search(text)
     if match is None:
@@ -112,6 +120,8 @@ def _unit(rest: str, claim: Mapping[str, Any]) -> tuple[str, str]:
                 return name, rest[match.start(1) + len(name) :]
     if claim["unit"] and words.casefold().startswith(claim["unit"].casefold()):
         return claim["unit"], rest[match.start(1) + len(claim["unit"]) :]
+    if match.start(1) == 0:
+        raise Refused("unparsable", f"no unit: {words[:20]!r}")
     return "", rest
 
 

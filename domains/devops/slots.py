@@ -19,7 +19,15 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from domains.devops.values import show
 
-Number = Annotated[Decimal, BeforeValidator(lambda value: Decimal(value) if isinstance(value, int) else value)]
+_LARGEST = 10**12
+
+
+def _exact(value: Any) -> Any:
+    return Decimal(value) if type(value) is int else value
+
+
+Number = Annotated[Decimal, BeforeValidator(_exact), Field(ge=-_LARGEST, le=_LARGEST)]
+Whole = Annotated[int, Field(ge=-_LARGEST, le=_LARGEST)]
 
 
 class Slot(BaseModel):
@@ -44,9 +52,9 @@ class Integer(Slot):
     """A whole number from `min` to `max` in steps."""
 
     type: Literal["integer"]
-    min: int
-    max: int
-    step: int = Field(1, ge=1)
+    min: Whole
+    max: Whole
+    step: int = Field(1, ge=1, le=_LARGEST)
     regex: ClassVar[str] = "-?[0-9]{1,15}"
 
     @model_validator(mode="after")
@@ -268,7 +276,7 @@ class Cpu(Slot):
 
     type: Literal["cpu"]
     min: int = Field(ge=1)
-    max: int
+    max: Whole
     step: int = Field(ge=1)
     regex: ClassVar[str] = r"[0-9]{1,6}m|[0-9]{1,3}(?:\.[0-9]{1,3})?"
 
@@ -286,7 +294,7 @@ class Memory(Slot):
 
     type: Literal["memory"]
     min: int = Field(ge=1)
-    max: int
+    max: Whole
     step: int = Field(ge=1)
     regex: ClassVar[str] = "[0-9]{1,7}(?:Ki|Mi|Gi|Ti)"
 
@@ -305,7 +313,7 @@ class Digits(Slot):
     type: Literal["digits"]
     base: Literal[2, 8, 16]
     min: int = Field(ge=0)
-    max: int
+    max: Whole
     regex: ClassVar[str] = "[0-9A-F]{1,32}"
 
     @model_validator(mode="after")

@@ -10,12 +10,13 @@ the digits it shows. What is not arithmetic (names, prose) is not judged.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from fractions import Fraction
 from functools import lru_cache
 from itertools import pairwise
 
 from domains.devops import units
-from domains.devops.expressions import FUNCTIONS, ExpressionError, evaluate, number
+from domains.devops.expressions import FUNCTIONS, ExpressionError, compute, number, parse_once
 
 MAX_LINES = 300
 MAX_LINE = 400
@@ -54,12 +55,19 @@ def wrong_equation(line: str) -> str | None:
     for clause in _clauses(line):
         sides = _EQUALS.split(clause)
         marks = _EQUALS.findall(clause)
-        read = [_side(side, last=number == len(sides) - 1) for number, side in enumerate(sides)]
+        read = [_scan(side.strip(), last=at == len(sides) - 1) for at, side in enumerate(sides)]
         for (left, right), mark, pair in zip(pairwise(read), marks, pairwise(sides), strict=True):
-            if left and right and not _equal(left, right, mark):
-                shown = f"{pair[0].strip()} {mark} {pair[1].strip()}"
-                return f"{shown[:160]}: it is {_shown(left[0][0])}"
+            if left and right:
+                value = _off(left, right, mark)
+                if value is not None:
+                    return f"{pair[0].strip()} {mark} {pair[1].strip()}"[:160] + f": it is {_shown(value)}"
     return None
+
+
+def is_arithmetic(side: str) -> bool:
+    """Can one side of an equation be computed?"""
+    scanned = _scan(side.strip(), last=False)
+    return scanned is not None and next(_readings(scanned), None) is not None
 
 
 def _clauses(line: str) -> list[str]:
@@ -74,33 +82,31 @@ def _clauses(line: str) -> list[str]:
     return [part for part in [*parts, line[start:]] if _EQUALS.search(part)]
 
 
-Reading = list[tuple[Fraction, Fraction]]
-"""Values that a side can mean (percent signs as hundredths or not, units of one dimension applied or not), each with half its last digit."""
 Scales = dict[str, Fraction]
 """Dimension → factor of a unit; `m` is a minute, a metre and a millicore."""
+Side = tuple[list[tuple[str, str]], int, list[Scales]]
+"""Tokens without units, decimals of the last number, what the unit of each number can be."""
 
 
-def _side(text: str, last: bool) -> Reading | None:
-    """One side of an equation; None where it is not arithmetic. The last side may go on in words."""
-    scanned = _scan(text.strip(), last)
-    if scanned is None:
-        return None
-    tokens, digits, scales = scanned
+def _readings(side: Side) -> Iterator[tuple[Fraction, Fraction]]:
+    """Values that a side can mean, each with half its last digit: percent signs as hundredths or not, units of one dimension not applied or applied."""
+    tokens, digits, scales = side
     has_percent = any(kind == "percent" for kind, _ in tokens)
     named = [scale for scale in scales if scale]
     shared = [of for of in (named[0] if named else {}) if all(of in scale for scale in named)]
-    found: Reading = []
     for of in (None, *shared):
         factors = [scale.get(of, Fraction(1)) if of else Fraction(1) for scale in scales]
         for percent in ("/100", "") if has_percent else ("",):
-            try:
-                value = number(evaluate(_written(tokens, factors, percent), {}))
-            except ExpressionError:
-                return None
+            if len(tokens) == 1:
+                value = Fraction(tokens[0][1]) * factors[0]
+            else:
+                try:
+                    value = number(compute(parse_once(_written(tokens, factors, percent)), {}))
+                except ExpressionError:
+                    return
             half = Fraction(1, 2 * 10**digits) * factors[0] / (100 if percent else 1)
             slack = half if len(scales) == 1 else abs(value) / 200
-            found.append((value, slack if digits else min(slack, abs(value) * MOST_WHOLE)))
-    return found
+            yield value, slack if digits else min(slack, abs(value) * MOST_WHOLE)
 
 
 def _written(tokens: list[tuple[str, str]], factors: list[Fraction], percent: str) -> str:
@@ -118,7 +124,7 @@ def _written(tokens: list[tuple[str, str]], factors: list[Fraction], percent: st
     return " ".join(shown)
 
 
-def _scan(text: str, last: bool) -> tuple[list[tuple[str, str]], int, list[Scales]] | None:
+def _scan(text: str, last: bool) -> Side | None:
     """Tokens of a side without its units, decimals of its last number, and the factor of each number's unit."""
     tokens: list[tuple[str, str]] = []
     scales: list[Scales] = []
@@ -182,9 +188,15 @@ def _scales(unit: str) -> Scales:
     return {of: found for of in units.table() if (found := units.factor(unit, of)) is not None}
 
 
-def _equal(left: Reading, right: Reading, mark: str) -> bool:
+def _off(left: Side, right: Side, mark: str) -> Fraction | None:
+    """The value of the left side, where it is not that of the right one in any reading."""
     slack = 5 if mark == "≈" else 1
-    return any(abs(a - b) <= half * slack for a, _ in left for b, half in right)
+    first = None
+    for value, _ in _readings(left):
+        first = value if first is None else first
+        if any(abs(value - other) <= half * slack for other, half in _readings(right)):
+            return None
+    return first if first is not None and next(_readings(right), None) else None
 
 
 def _shown(value: Fraction) -> str:

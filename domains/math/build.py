@@ -51,8 +51,8 @@ def _read(name: str) -> dict[str, list[str]]:
 def build(seed: int, n: int, levels: Sequence[str] = ()) -> dict[str, list[Example]]:
     """`n` training examples, for dev 120 of the basics and 64 of each other level, for test 160 and 96, balanced over levels and topics; no question occurs twice.
 
-    A problem of dev or test (its numbers, whatever the wording and the names of unknowns) occurs in no other split, and beyond the
-    basics no training question shares 13 words in a row with one of theirs.
+    A problem of dev or test (its numbers, whatever the wording and the names of unknowns) occurs in no other split, and no
+    training question shares 13 words in a row with one of theirs.
 
     The evaluation splits depend on the seed and the levels alone, not on n, and are drawn first.
     """
@@ -60,7 +60,7 @@ def build(seed: int, n: int, levels: Sequence[str] = ()) -> dict[str, list[Examp
         if level not in LEVELS:
             raise UnknownName("level", level, LEVELS)
     chosen = [level for level in LEVELS if level in (levels or LEVELS)]
-    seen = _Seen(windows=None if chosen == [BASICS] else set())
+    seen = _Seen()
     splits: dict[str, list[Example]] = {"train": [], "dev": [], "test": []}
     for split in EVAL_SIZE:
         for level in chosen:
@@ -77,22 +77,21 @@ def build(seed: int, n: int, levels: Sequence[str] = ()) -> dict[str, list[Examp
 class _Seen:
     """What later questions must differ from."""
 
-    def __init__(self, windows: set[tuple[str, ...]] | None) -> None:
+    def __init__(self) -> None:
         self.questions: set[str] = set()
         self.problems: set[str] = set()
-        self.windows = windows
+        self.windows: set[tuple[str, ...]] = set()
 
     def new(self, question: str, problem: Problem, split: str) -> bool:
         if normalised(question) in self.questions or problem.key in self.problems:
             return False
-        return split != "train" or not self.windows or self.windows.isdisjoint(windows(question))
+        return split != "train" or self.windows.isdisjoint(windows(question))
 
     def add(self, question: str, problem: Problem, split: str) -> None:
         self.questions.add(normalised(question))
         if split != "train":
             self.problems.add(problem.key)
-            if self.windows is not None:
-                self.windows.update(windows(question))
+            self.windows.update(windows(question))
 
 
 def windows(question: str) -> set[tuple[str, ...]]:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from domains.base import Example, Verdict
+from domains.contamination import repeats_question
 from domains.math.answers import MAX_ANSWER, Part, final_answer, read_answer, read_prose
 from domains.math.expressions import TooLarge, Tree, Unparsable, is_number, to_fraction, variables
 from domains.math.forms import FORMS, has_form
@@ -64,6 +65,8 @@ def check(prediction: str, example: Example) -> Verdict:
         raise InvalidData(f"example {example['id']!r}: the reference {example['reference']!r}: {error}") from None
     answer: str | None = None
     try:
+        if repeats_question(prediction, example):
+            raise _Failed("no_answer", "the question again")
         answer = final_answer(prediction)
         if answer is None:
             raise _Failed("no_answer", "no `Answer:` line and no value in the last line")

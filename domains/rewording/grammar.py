@@ -18,8 +18,8 @@ from domains.rewording.english import gerund, number_words, participle, past, si
 COPULAS = ("be", "become", "remain", "stay", "go", "turn", "run")
 CONVERTED = {"km": ("m", 1000), "hours": ("minutes", 60), "kg": ("grams", 1000)}
 """The unit that says the same otherwise."""
-OTHER_UNIT = {"km": "miles", "hours": "days", "kg": "pounds"}
-"""The unit that says another thing."""
+OTHER_UNITS = {"km": ("miles", "metres"), "hours": ("days", "minutes"), "kg": ("pounds", "grams")}
+"""Units that say another thing with the same number."""
 UNITS = {"distance": "km", "duration": "hours", "weight": "kg"}
 
 

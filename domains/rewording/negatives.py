@@ -16,7 +16,7 @@ from random import Random
 from domains.base import Example
 from domains.rewording.contents import DAYS, MONTHS
 from domains.rewording.fields import subject_fields
-from domains.rewording.grammar import OTHER_UNIT, Content, Noun, Style, Unrenderable, operations, render
+from domains.rewording.grammar import OTHER_UNITS, Content, Noun, Style, Unrenderable, operations, render
 
 MODAL_CHANGES = {"must": ("may", "will"), "may": ("must", "will"), "should": ("must", "may"), "will": ("must", "may"), "can": ("must", "should")}  # fmt: skip
 CHOICE_CHANGES = {
@@ -160,7 +160,8 @@ def _other(value: int, rng: Random) -> int:
 def _unit(content: Content, rng: Random) -> Iterator[Content]:
     for name, clause in content.clauses.items():
         if clause.unit:
-            yield content.with_clause(name, unit=OTHER_UNIT[clause.unit])
+            for unit in OTHER_UNITS[clause.unit]:
+                yield content.with_clause(name, unit=unit)
 
 
 def _entity(content: Content, rng: Random) -> Iterator[Content]:
