@@ -126,14 +126,14 @@ def load(
     source: Annotated[str, typer.Option("--from", help="hf:OWNER/NAME[@REVISION][:CONFIG], a file or a directory.")],
     split: Annotated[str, typer.Option(help="The set's own name of the split.")] = "train",
     limit: Annotated[int | None, typer.Option(min=1, help="The first rows alone.")] = None,
-    out: Annotated[Path, typer.Option(help="Directory that gets NAME/SPLIT.jsonl.")] = Path("data"),
+    out: Annotated[Path, typer.Option(help="Directory that gets DOMAIN-SET/SPLIT.jsonl.")] = Path("data"),
 ) -> None:
     """Turn a public set into examples of a domain: for `train --data` and `eval --data`."""
     if name not in LOADERS:
         raise UnknownName("public set", name, LOADERS)
     module, _, attribute = LOADERS[name].partition(":")
     examples = list(islice(getattr(import_module(module), attribute)(source, split), limit))
-    path = out / name.partition("/")[2] / f"{split}.jsonl"
+    path = out / name.replace("/", "-") / f"{split}.jsonl"
     write_jsonl(path, [dict(example) for example in examples])
     say(f"{path}: {len(examples)} examples")
 

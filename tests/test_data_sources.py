@@ -216,3 +216,15 @@ def test_check_and_stats_from_the_command_line(tmp_path: Path) -> None:
     code, said = run("check", "math", "--data", str(tmp_path))
     assert code == 1
     assert "no data at" in said
+
+
+def test_a_public_set_becomes_a_dataset_of_its_own(tmp_path: Path) -> None:
+    source = tmp_path / "train.jsonl"
+    source.write_text("".join(json.dumps({"question": f"What is {n} + 1?", "answer": f"{n} + 1 = <<{n}+1={n + 1}>>{n + 1}\n#### {n + 1}"}) + "\n" for n in range(5)))  # fmt: skip
+    code, said = run("load", "math/gsm8k", "--from", str(source), "--limit", "3", "--out", str(tmp_path / "data"))
+    assert code == 0, said
+    written = [json.loads(line) for line in (tmp_path / "data/math-gsm8k/train.jsonl").read_text().splitlines()]
+    assert [row["reference"] for row in written] == ["1", "2", "3"]
+    code, said = run("load", "math/gsm9k", "--from", str(source))
+    assert code == 1
+    assert "did you mean 'math/gsm8k'" in said
