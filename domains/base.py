@@ -36,7 +36,7 @@ class Verdict:
     """In [0, 1]."""
     passed: bool
     reason: str
-    """One of the domain's REASONS; `ok` when passed."""
+    """One of the domain's REASONS; `ok` when passed and nothing is to be said."""
     detail: dict[str, Any] = field(default_factory=dict)
     """Says it in words under `message`, and whatever the domain adds."""
 

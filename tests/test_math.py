@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 import random
 import re
 import time
@@ -15,6 +17,7 @@ from hypothesis import strategies as st
 
 from domains import get
 from domains.base import Example
+from domains.contamination import findings
 from domains.math.build import normalised
 from domains.math.expressions import TooLarge, Unparsable, parse, to_fraction
 from domains.math.problems import KINDS
@@ -167,6 +170,15 @@ def test_no_problem_and_no_wording_leaks(splits: dict[str, list[Example]]) -> No
         for name, rows in splits.items()
     }
     assert not solutions["train"] & solutions["test"], "the same numbers in train and test"
+
+
+def test_the_basics_alone_do_not_leak_either(splits: dict[str, list[Example]]) -> None:
+    assert not list(findings(splits))
+
+
+def test_the_basics_are_byte_for_byte_what_they_were(splits: dict[str, list[Example]]) -> None:
+    built = hashlib.sha256(json.dumps(splits).encode()).hexdigest()
+    assert built == "7dea336dcdc46cc185f409c2b1166a4ede1a763d38063a10c0f96ca50e580956"
 
 
 def test_the_same_seed_gives_the_same_rows(splits: dict[str, list[Example]]) -> None:

@@ -195,7 +195,7 @@ def test_sums_and_products_in_sentences(a: int, b: int, off: int) -> None:
     assert first_wrong(f"It costs {a} x {b} = <<{a}*{b}={a * b + off}>>{a * b} dollars.") is not None
 
 
-@given(st.fractions(max_denominator=50), st.fractions(max_denominator=50))
+@given(st.fractions(-1000, 1000, max_denominator=50), st.fractions(-1000, 1000, max_denominator=50))
 @settings(max_examples=100, deadline=None)
 def test_fractions_survive_writing(a: Fraction, b: Fraction) -> None:
     assert to_fraction(parse(f"({a}) * ({b}) - ({a})/(7)")) == a * b - a / 7

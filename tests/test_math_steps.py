@@ -120,7 +120,7 @@ def test_one_changed_number_is_found(splits: dict[str, list[Example]]) -> None:
         question, solution = (message["content"] for message in row["messages"])
         *steps, last = solution.split("\n")
         number = rng.randrange(len(steps))
-        places = [match for match in re.finditer(r"(?<![\w.])\d+(?![\w.])", steps[number])]
+        places = list(re.finditer(r"(?<![\w.])\d+(?![\w.])", steps[number]))
         if not places:
             continue
         place = rng.choice(places)

@@ -5,9 +5,22 @@ from __future__ import annotations
 from domains.base import Card
 from domains.math.build import LEVELS, build
 from domains.math.check import REASONS, check
+from domains.math.plot import plot
 from domains.math.solve import solve
 
-__all__ = ["CARD", "LEVELS", "NAME", "REASONS", "SLICES", "SYSTEM_PROMPT", "build", "check", "messages", "solve"]
+__all__ = [
+    "CARD",
+    "LEVELS",
+    "NAME",
+    "REASONS",
+    "SLICES",
+    "SYSTEM_PROMPT",
+    "build",
+    "check",
+    "messages",
+    "plot",
+    "solve",
+]
 
 NAME = "math"
 SYSTEM_PROMPT = "Solve step by step."

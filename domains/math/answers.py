@@ -61,7 +61,7 @@ def final_answer(prediction: str) -> str | None:
     """The text of the final answer, or None where there is none. Raises TooLarge for a prediction beyond the limit."""
     if len(prediction) > MAX_PREDICTION:
         raise TooLarge(f"{len(prediction)} characters, at most {MAX_PREDICTION}")
-    lines = [line.strip() for line in prediction.replace("\x00", " ").split("\n")]
+    lines = [line.strip() for line in _box_in_one_line(prediction.replace("\x00", " ")).split("\n")]
     lines = [line for line in lines if line]
     for number in range(len(lines) - 1, -1, -1):
         behind = _MARKER.split(lines[number])[1:]
@@ -73,6 +73,14 @@ def final_answer(prediction: str) -> str | None:
             return ", ".join(_unboxed(lines[number])[1]) or None
     last = lines[-1] if lines else ""
     return last if re.search(r"[0-9=]", last) and len(last) <= 200 else None
+
+
+def _box_in_one_line(text: str) -> str:
+    """The last box, where it is closed soon, without line breaks in it."""
+    start = text.rfind("\\boxed{") + 7
+    content = _braces(text[start - 1 : start + MAX_ANSWER], 0) if start >= 7 else ""
+    closed = "\n" in content and text[start + len(content) : start + len(content) + 1] == "}"
+    return text[:start] + content.replace("\n", " ") + text[start + len(content) :] if closed else text
 
 
 def _unboxed(line: str) -> tuple[str, list[str]]:

@@ -21,7 +21,9 @@ from truemark.errors import TruemarkError, UnknownName
 BASICS = "basics"
 LEVELS = {BASICS: "ten kinds of problem in small numbers, which a 135M model learns in five minutes", **TOPIC_LEVELS}
 EVAL_SIZE = {"dev": 120, "test": 160}
-"""Examples of each level."""
+"""Examples of the basics."""
+TOPIC_EVAL_SIZE = {"dev": 64, "test": 96}
+"""Examples of each other level: two and three of a topic in each slice."""
 TRAINED = slice(None, -3)
 HELD_OUT = {"dev": slice(-3, -2), "test": slice(-2, None)}
 FORM = {"simplify": "simplified", "factor": "factored"}
@@ -47,7 +49,7 @@ def _read(name: str) -> dict[str, list[str]]:
 
 
 def build(seed: int, n: int, levels: Sequence[str] = ()) -> dict[str, list[Example]]:
-    """`n` training examples, and for each level 120 for dev and 160 for test, balanced over levels and topics; no question occurs twice.
+    """`n` training examples, for dev 120 of the basics and 64 of each other level, for test 160 and 96, balanced over levels and topics; no question occurs twice.
 
     A problem of dev or test (its numbers, whatever the wording and the names of unknowns) occurs in no other split, and no
     training question shares 13 words in a row with one of theirs.
@@ -60,8 +62,9 @@ def build(seed: int, n: int, levels: Sequence[str] = ()) -> dict[str, list[Examp
     chosen = [level for level in LEVELS if level in (levels or LEVELS)]
     seen = _Seen()
     splits: dict[str, list[Example]] = {"train": [], "dev": [], "test": []}
-    for split, size in EVAL_SIZE.items():
+    for split in EVAL_SIZE:
         for level in chosen:
+            size = (EVAL_SIZE if level == BASICS else TOPIC_EVAL_SIZE)[split]
             splits[split] += _draw(seed, split, "numbers", level, size // 2, TRAINED, seen)
             splits[split] += _draw(seed, split, "wording", level, size // 2, HELD_OUT[split], seen)
     for number, level in enumerate(chosen):

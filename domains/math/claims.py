@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 from domains.math.calculus import derivative, put_in
 from domains.math.expressions import CONSTANTS, TooLarge, Tree, Unparsable, degree, terms, to_fraction, variables
@@ -17,7 +18,7 @@ from domains.math.regions import SIGN, sign_of
 MAX_LINE = 600
 """Characters; a longer line is not read."""
 MAX_CLAUSES = 24
-MAX_DEGREE = 12
+MAX_DEGREE = 20
 MAX_TERMS = 60
 """Of a polynomial in a step."""
 _ANNOTATION = re.compile(r"<<([^<>]{1,200})>>")
@@ -297,7 +298,7 @@ def is_number(tree: Tree) -> bool:
     return not (variables(tree) - CONSTANTS)
 
 
-def exact(tree: Tree):  # type: ignore[no-untyped-def]
+def exact(tree: Tree) -> Fraction | None:
     """The exact value of plain numbers, or None."""
     try:
         return to_fraction(tree)

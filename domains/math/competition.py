@@ -47,6 +47,7 @@ def boxed(solution: str) -> str | None:
         return None
     try:
         reference = final_answer(solution[start:].replace("\n", " "))
+        reference = reference.strip() if reference else None
         if reference is not None:
             read(reference)
     except (Unparsable, TooLarge, ZeroDivisionError):

@@ -327,11 +327,9 @@ def _value(tree: Tree, at: dict[str, complex]) -> tuple[complex, float]:
     """The value, and the largest magnitude met on the way (which bounds what rounding did)."""
     head = tree[0]
     if head == "n":
-        number = float(tree[1])
-        return number, abs(number)
+        return float(tree[1]), abs(float(tree[1]))
     if head == "v":
-        number = at[tree[1]]
-        return number, abs(number)
+        return at[tree[1]], abs(at[tree[1]])
     if head == "f":
         inner, rough = _value(tree[2], at)
         if tree[1] == "exp" and abs(inner) > 300:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from itertools import product
+from itertools import pairwise, product
 from typing import Any
 
 import sympy
@@ -67,7 +67,7 @@ def _inequality(slots: dict[str, Any], answer: str) -> bool:
     ends = set(sympy.roots(top, symbol)) | set(sympy.roots(bottom, symbol))
     region = read_region(answer)
     points = sorted({x for x in ends if x.is_real} | {to_sympy(end) for end in ends_of(region)})
-    tried = [points[0] - 1, *points, *((a + b) / 2 for a, b in zip(points, points[1:], strict=False)), points[-1] + 1]
+    tried = [points[0] - 1, *points, *((a + b) / 2 for a, b in pairwise(points)), points[-1] + 1]
     return all(_holds(left - right, sign, symbol, x) == _inside(region, x) for x in tried)
 
 
@@ -126,6 +126,12 @@ def _limit(slots: dict[str, Any], values: list[sympy.Expr]) -> bool:
         value = sympy.cancel(f).subs(x, at)
         if value.is_finite:
             return bool(value == values[0])
+    if (
+        at == sympy.oo and f.is_rational_function()
+    ):  # of one degree above and below: the quotient of the leading numbers
+        top, bottom = (sympy.Poly(part, x) for part in sympy.fraction(sympy.cancel(f)))
+        if top.degree() == bottom.degree():
+            return bool(top.LC() / bottom.LC() == values[0])
     return bool(sympy.limit(f, x, at) == values[0])
 
 
@@ -157,13 +163,13 @@ def _listed(slots: dict[str, Any]) -> list[sympy.Expr]:
 
 def _arithmetic(terms: list[sympy.Expr], n: int) -> list[sympy.Expr]:
     step = terms[1] - terms[0]
-    assert all(b - a == step for a, b in zip(terms, terms[1:], strict=False))
+    assert all(b - a == step for a, b in pairwise(terms))
     return [terms[0] + i * step for i in range(n)]
 
 
 def _geometric(terms: list[sympy.Expr], n: int) -> list[sympy.Expr]:
     ratio = terms[1] / terms[0]
-    assert all(b / a == ratio for a, b in zip(terms, terms[1:], strict=False))
+    assert all(b / a == ratio for a, b in pairwise(terms))
     return [terms[0] * ratio**i for i in range(n)]
 
 

@@ -19,7 +19,8 @@ _KINDS = (
     ("time", re.compile(r"hour|minute|day|year", re.I)),
     ("amount", re.compile(r"lit|ml|gram|kg", re.I)),
 )
-WORDS = {"one": 1, "two": 2, "three": 3, "half": 0}
+Worked = tuple[list[str], Fraction]
+"""Steps, and the answer."""
 MAX_NUMBERS = 8
 
 

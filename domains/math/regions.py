@@ -54,7 +54,9 @@ def looks_like_region(text: str) -> bool:
     if SIGN.search(text) or "∪" in text or "\\cup" in text or _ALL.match(text.strip()) or _NONE.match(text.strip()):
         return True
     pieces = _INTERVAL.match(_bare(text))
-    return bool(pieces) and (pieces[1] + pieces[4] in ("[)", "(]", "[]") or bool(_INFINITY.search(text)))
+    if pieces is None:
+        return False
+    return pieces[1] + pieces[4] in ("[)", "(]", "[]") or bool(_INFINITY.search(text))
 
 
 def _bare(text: str) -> str:

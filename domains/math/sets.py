@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -56,7 +57,7 @@ def same_set(one: Relation, parts: Sequence[Relation]) -> bool:
             product = univariate.times(product, rest)
     points = univariate.between(product)
     gaps: list[tuple[Fraction, Fraction | None]] = [(point, None) for point in points]
-    gaps += list(zip(points, points[1:], strict=False))
+    gaps += list(itertools.pairwise(points))
     return all(one.holds(*gap) == any(part.holds(*gap) for part in parts) for gap in gaps)
 
 

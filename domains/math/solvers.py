@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import Any
 
@@ -83,7 +84,7 @@ def inequality(left: Any, right: Any, sign: str, variable: str) -> dict[str, str
 
     if not points:
         return None
-    between = [points[0] - 1, *((a + b) / 2 for a, b in zip(points, points[1:], strict=False)), points[-1] + 1]
+    between = [points[0] - 1, *((a + b) / 2 for a, b in itertools.pairwise(points)), points[-1] + 1]
     reference = _regions([holds(x) for x in between], [holds(x) for x in points], [write(x) for x in points], variable)
     if reference is None:
         return None

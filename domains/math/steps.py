@@ -15,6 +15,7 @@ with bounded polynomials, and floating point only to tell clearly different valu
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -27,6 +28,7 @@ from domains.math.expressions import TooLarge, Tree, Unparsable, parse, variable
 from domains.math.polynomials import Polynomial, differ, names, polynomial, same
 from domains.math.reading import Task, read
 from domains.math.sets import Relation, relation, same_set
+from domains.math.solutions import horner, only_solution, value_at
 
 _DECIMALS = re.compile(r"\d*\.(\d+)", re.ASCII)
 MAX_LINES = 120
@@ -109,7 +111,7 @@ class _Judge:
         if len(found) == 1 and len(unknowns) == 1:
             self.unknown, self.current = unknowns[0], univariate.coefficients(found[0], unknowns[0])
         elif len(found) > 1:
-            self.system = _solved(found, unknowns)
+            self.system = only_solution(found, unknowns)
 
     def line(self, number: int, text: str) -> Step:
         marker = "answer" in text.lower()[:16]
@@ -202,7 +204,7 @@ class _Judge:
                     tree = None
             if tree is not None and is_number(tree):
                 found.append((one, tree))
-        for (a, one), (b, other) in zip(found, found[1:], strict=False):
+        for (a, one), (b, other) in itertools.pairwise(found):
             if a.unit and (b.unit != a.unit or one[0] == "n"):
                 continue  # `2 hours = 120 minutes`
             if b.unit and not a.unit and one[0] == "n":
@@ -214,7 +216,7 @@ class _Judge:
     def _identities(self, trees: list[Tree]) -> bool:
         """A chain of expressions: each equals the next for all values."""
         checked = False
-        for one, other in zip(trees, trees[1:], strict=False):
+        for one, other in itertools.pairwise(trees):
             if "v" in (one[0], other[0]):
                 continue  # `u = x^2 + 1` gives a name
             held = same(one, other)
@@ -249,7 +251,7 @@ class _Judge:
             return False
         inner = {letter: integrand for letter, (integrand, _) in clause.integrals.items()}
         slopes = [derivative(tree, name, inner) for tree in trees]
-        for one, other in zip(slopes, slopes[1:], strict=False):
+        for one, other in itertools.pairwise(slopes):
             if same(one, other) is False:
                 raise Wrong("the derivative of the right side is not that of the left")
         first = clause.sides[0]
@@ -295,7 +297,7 @@ class _Judge:
         used = names(moved)
         if not used or not used <= set(self.system):
             return False
-        if _at(moved, self.system) != 0:
+        if value_at(moved, self.system) != 0:
             raise Wrong("the solution of the system does not solve this line")
         return True
 
@@ -304,7 +306,7 @@ class _Judge:
         one, other = sides
         if one != ("v", self.unknown) or not is_number(other) or self.current is None:
             return False
-        value = _horner(self.current, other)
+        value = horner(self.current, other)
         held = same(value, ("n", "0"))
         if held is None:
             return False
@@ -409,44 +411,6 @@ def _after_marker(text: str) -> str:
     """`Answer: x = 2 or x = 3` without its marker."""
     head, _, tail = text.partition(":")
     return tail if len(head) < 20 else text
-
-
-def _horner(line: univariate.Line, x: Tree) -> Tree:
-    result: Tree = ("n", "0")
-    for value in reversed(line):
-        number: Tree = ("/", ("n", str(abs(value.numerator))), ("n", str(value.denominator)))
-        result = ("+", ("*", result, x), ("neg", number) if value < 0 else number)
-    return result
-
-
-def _at(terms: Polynomial, values: dict[str, Fraction]) -> Fraction:
-    total = Fraction(0)
-    for monomial, c in terms.items():
-        for name, power in monomial:
-            c *= values[name] ** power
-        total += c
-    return total
-
-
-def _solved(equations: list[Polynomial], unknowns: list[str]) -> dict[str, Fraction] | None:
-    """The one solution of a linear system (Gauss); None where it is none or not one."""
-    rows = []
-    for terms in equations:
-        if any(sum(power for _, power in monomial) > 1 for monomial in terms):
-            return None
-        rows.append([terms.get(((name, 1),), Fraction(0)) for name in unknowns] + [-terms.get((), Fraction(0))])
-    for column in range(len(unknowns)):
-        pivot = next((row for row in rows[column:] if row[column]), None)
-        if pivot is None:
-            return None
-        rows.remove(pivot)
-        rows.insert(column, [value / pivot[column] for value in pivot])
-        for index, row in enumerate(rows):
-            if index != column and row[column]:
-                rows[index] = [a - row[column] * b for a, b in zip(row, rows[column], strict=True)]
-    if any(row[-1] for row in rows[len(unknowns) :]):
-        return None
-    return {name: rows[index][-1] for index, name in enumerate(unknowns)}
 
 
 def _equal_numbers(a: Side, one: Tree, b: Side, other: Tree) -> bool:

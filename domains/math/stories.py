@@ -7,18 +7,16 @@ that make it another question. Where no rule or more than one fires, there is no
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
-from math import comb
 
+from domains.math import chances, progressions
 from domains.math.build import topic_wordings, wordings
-from domains.math.quantities import Quantity, quantities
+from domains.math.quantities import Quantity, Worked, quantities
 
 Values = list[Quantity]
-Worked = tuple[list[str], Fraction]
 MAX_QUESTION = 330
 UP = re.compile(
     r"\b(?:ris(?:es|e|ing)|rose|increas\w+|grow\w*|gain\w*|add\b|dearer|rais\w+|goes up|more expensive)", re.I
@@ -194,7 +192,7 @@ def work(question: str) -> Worked | None:
     text = " ".join(question.split())
     if len(text) > MAX_QUESTION:
         return None
-    own = _sequence(text) or _chance(text)
+    own = progressions.work(text) or chances.work(text)
     if own is not None:
         return own
     found = quantities(text)
@@ -492,211 +490,3 @@ RULES = (
     Rule("fraction_story", "FFN FFM FFV", r"\b(?:left|remain|free|neither|rest)\b", _rest),
     Rule("fraction", "FF", r"\bthen\b.*\b(?:in all|altogether|total)\b", _walks, r"\bof\b"),
 )  # fmt: skip
-
-# sequences --------------------------------------------------------------------------------------------------------------------
-
-_I = r"(-?\d{1,9})"
-_LISTED = re.compile(rf"{_I}, {_I}, {_I}(?:, {_I})?(?:, {_I})?,? ?(?:\.\.\.|…)")
-_NTH = re.compile(r"\b(\d{1,4})(?:st|nd|rd|th) term\b|\bterm number (\d{1,4})\b|\ba_(\d{1,4})\b(?! ?=)")
-_SUM_OF = re.compile(r"\b(?:sum of|add up)?\b.{0,30}?\bfirst (\d{1,3}) terms\b|\bsum of (\d{1,3}) terms\b", re.I)
-
-
-def _sequence(text: str) -> Worked | None:
-    kinds = [kind for kind in ("arithmetic", "geometric") if kind in text.lower()]
-    if len(kinds) != 1 or re.search(r"\b(?:sum of the squares|product of|mean|how many terms)\b", text, re.I):
-        return None
-    if "infin" in text.lower():
-        return _infinite(text) if kinds == ["geometric"] else None
-    if listed := _LISTED.search(text):
-        return _from_list(
-            kinds[0], [Fraction(n) for n in listed.groups() if n], text[: listed.start()] + text[listed.end() :]
-        )
-    if kinds == ["arithmetic"]:
-        return _given(text) or _two_terms(text)
-    return None
-
-
-def _number_left(text: str, *used: re.Match[str]) -> bool:
-    for match in used:
-        text = text.replace(match[0], " ", 1)
-    return bool(re.search(r"\d", text))
-
-
-def _from_list(kind: str, terms: list[Fraction], rest: str) -> Worked | None:
-    total, nth = _SUM_OF.search(rest), _NTH.search(rest)
-    if (total is None) == (nth is None) or _number_left(rest, *(match for match in (total, nth) if match)):
-        return None
-    match = total or nth
-    assert match is not None
-    n = int(next(group for group in match.groups() if group))
-    if not 1 <= n <= 500 or (total and not re.search(r"sum|add", rest, re.I)):
-        return None
-    return _arithmetic(terms, n, bool(total)) if kind == "arithmetic" else _geometric(terms, n, bool(total))
-
-
-def _arithmetic(terms: list[Fraction], n: int, total: bool) -> Worked | None:
-    a, d = terms[0], terms[1] - terms[0]
-    if any(y - x != d for x, y in zip(terms, terms[1:], strict=False)):
-        return None
-    last = a + (n - 1) * d
-    steps = [f"d = {terms[1]} - ({a}) = {d}", f"a_{n} = {a} + ({n} - 1) * ({d}) = {last}"]
-    if not total:
-        return steps, last
-    return [*steps, f"S = {n} * (({a}) + ({last})) / 2 = {n * (a + last) / 2}"], n * (a + last) / 2
-
-
-def _geometric(terms: list[Fraction], n: int, total: bool) -> Worked | None:
-    a, r = terms[0], terms[1] / terms[0] if terms[0] else Fraction(0)
-    if not r or n > 60 or any(x * r != y for x, y in zip(terms, terms[1:], strict=False)):
-        return None
-    steps = [f"r = {terms[1]} / ({a}) = {r}"]
-    if not total:
-        return [*steps, f"a_{n} = {a} * ({r})^{n - 1} = {a * r ** (n - 1)}"], a * r ** (n - 1)
-    result = a * (r**n - 1) / (r - 1) if r != 1 else a * n
-    return [*steps, f"S = {result}" if r == 1 else f"S = {a} * (({r})^{n} - 1) / (({r}) - 1) = {result}"], result
-
-
-def _given(text: str) -> Worked | None:
-    first = re.search(
-        rf"(?:first term|begins with|starts with)(?: of [a-z ]+ is| is)? ?{_I}|The first term of an arithmetic sequence is {_I}",
-        text,
-    )
-    step = re.search(rf"common difference(?: is)? {_I}", text)
-    nth = _NTH.search(text)
-    if not (first and step and nth) or _number_left(text, first, step, nth):
-        return None
-    a, d = Fraction(first[1] or first[2]), Fraction(step[1])
-    n = int(next(group for group in nth.groups() if group))
-    return [f"{n} - 1 = {n - 1}", f"a_{n} = {a} + {n - 1} * ({d}) = {a + (n - 1) * d}"], a + (n - 1) * d
-
-
-def _two_terms(text: str) -> Worked | None:
-    known = list(
-        re.finditer(
-            rf"(?:\b(\d{{1,4}})(?:st|nd|rd|th)(?: term)?(?: of an arithmetic sequence)?|\ba_(\d{{1,4}}))(?: is| =|) {_I}(?!\w)",
-            text,
-        )
-    )
-    rest = text
-    for match in known:
-        rest = rest.replace(match[0], " ", 1)
-    nth = _NTH.search(rest)
-    if len(known) != 2 or nth is None or _number_left(rest, nth):
-        return None
-    (i, p), (j, q) = ((int(match[1] or match[2]), Fraction(match[3])) for match in known)
-    n = int(next(group for group in nth.groups() if group))
-    if i == j:
-        return None
-    d = (q - p) / (j - i)
-    return [f"d = ({q} - ({p})) / ({j} - {i}) = {d}", f"a_{n} = {q} + ({n} - {j}) * ({d}) = {q + (n - j) * d}"], q + (
-        n - j
-    ) * d
-
-
-def _infinite(text: str) -> Worked | None:
-    first = re.search(rf"first term(?: of an infinite geometric series)?(?: is)? {_I}", text)
-    ratio = re.search(r"common ratio(?: is)? (-?\d{1,6}(?:/\d{1,6})?)", text)
-    if not (first and ratio) or _number_left(text, first, ratio) or ratio[1].endswith("/0"):
-        return None
-    a, r = Fraction(first[1]), Fraction(ratio[1])
-    if abs(r) >= 1:
-        return None
-    return [f"1 - ({r}) = {1 - r}", f"S = {a} / ({1 - r}) = {a / (1 - r)}"], a / (1 - r)
-
-
-# probability ------------------------------------------------------------------------------------------------------------------
-
-_COLOURED = re.compile(r"\b(\d{1,4}) (red|blue|green|yellow|white|black|orange|purple|pink|brown|grey|gray)\b", re.I)
-_COLOUR = r"(red|blue|green|yellow|white|black|orange|purple|pink|brown|grey|gray)"
-
-
-def _chance(text: str) -> Worked | None:
-    if not re.search(r"\bprobab(?:ility|le)\b", text, re.I):
-        return None
-    if "coin" in text.lower():
-        return _coins(text)
-    if re.search(r"\bdi(?:ce|e)\b", text, re.I):
-        return _dice(text)
-    counts = Counter({colour.lower(): int(n) for n, colour in _COLOURED.findall(text)})
-    if len(counts) < 2 or len(counts) != len(_COLOURED.findall(text)) or re.search(r"\d", _COLOURED.sub(" ", text)):
-        return None
-    asked = _COLOURED.sub(" ", text)
-    wanted = [colour.lower() for colour in re.findall(_COLOUR, asked, re.I)]
-    n = sum(counts.values())
-    two = bool(re.search(r"\btwo\b|\btwice\b|another|draw again|taken again", asked, re.I))
-    if not two:
-        return _one(counts, wanted, n, asked)
-    return _two(counts, wanted, n, asked)
-
-
-def _one(counts: Counter[str], wanted: list[str], n: int, asked: str) -> Worked | None:
-    if len(wanted) != 1 or not counts[wanted[0]] or re.search(r"\b(?:or|either|neither|three|all)\b", asked, re.I):
-        return None
-    a = counts[wanted[0]]
-    steps = [f"{' + '.join(map(str, counts.values()))} = {n}"]
-    if re.search(r"\bnot\b|\bisn't\b", asked):
-        return [*steps, f"1 - {a}/{n} = {1 - Fraction(a, n)}"], 1 - Fraction(a, n)
-    return [*steps, f"P = {a} / ({' + '.join(map(str, counts.values()))}) = {Fraction(a, n)}"], Fraction(a, n)
-
-
-def _two(counts: Counter[str], wanted: list[str], n: int, asked: str) -> Worked | None:
-    back = bool(
-        re.search(r"\bwith replacement|put(?:s)? (?:it )?back|is replaced|and replaced|draw twice with", asked, re.I)
-    )
-    kept = bool(re.search(r"without (?:replacement|putting)|at once|together|without replacing", asked, re.I))
-    if back == kept or any(not counts[colour] for colour in wanted):
-        return None
-    steps = [f"{' + '.join(map(str, counts.values()))} = {n}"]
-    least, both = (
-        "at least one" in asked.lower(),
-        bool(re.search(r"\bboth\b|\btwo [a-z]+ (?:ones|cards|balls)\b|of two [a-z]+", asked, re.I)),
-    )
-    if back and len(wanted) == 2 and not least and not both:
-        a, b = counts[wanted[0]], counts[wanted[1]]
-        return [*steps, f"P = {a}/{n} * {b}/{n} = {Fraction(a * b, n * n)}"], Fraction(a * b, n * n)
-    if back or len(wanted) != 1 or n < 2 or re.search(r"\bexactly\b|\bnone\b|\bneither\b|\bdifferent\b", asked):
-        return None
-    a = counts[wanted[0]]
-    if least:
-        none = Fraction((n - a) * (n - a - 1), n * (n - 1))
-        return [*steps, f"{n - a}/{n} * {n - a - 1}/{n - 1} = {none}", f"P = 1 - {none} = {1 - none}"], 1 - none
-    if both:
-        return [*steps, f"P = {a}/{n} * {a - 1}/{n - 1} = {Fraction(a * (a - 1), n * (n - 1))}"], Fraction(
-            a * (a - 1), n * (n - 1)
-        )
-    return None
-
-
-def _coins(text: str) -> Worked | None:
-    exactly = re.search(r"\bexactly (\d{1,3})\b", text)
-    if exactly is None or not re.search(r"\bfair\b", text) or not re.search(r"\bheads\b", text):
-        return None
-    others = re.findall(r"\d+", text.replace(exactly[0], " ", 1))
-    if len(others) != 1 or not 1 <= int(others[0]) <= 60:
-        return None
-    n, k = int(others[0]), int(exactly[1])
-    if k > n:
-        return None
-    return [f"2^{n} = {2**n}", f"P = {comb(n, k)} / {2**n} = {Fraction(comb(n, k), 2**n)}"], Fraction(comb(n, k), 2**n)
-
-
-def _dice(text: str) -> Worked | None:
-    sides = [int(a or b) for a, b in re.findall(r"\b(\d{1,3})-sided\b|\bwith (\d{1,3}) sides\b", text)]
-    rest = re.sub(r"\b\d{1,3}-sided\b|\bwith \d{1,3} sides\b", " ", text)
-    if both := re.search(r"\bwith (\d{1,3}) and (\d{1,3}) sides\b", rest):
-        sides, rest = [int(both[1]), int(both[2])], rest.replace(both[0], " ")
-    if one_and := re.search(r"\bone with (\d{1,3})\b", rest):
-        sides, rest = [*sides, int(one_and[1])], rest.replace(one_and[0], " ")
-    total = re.findall(r"\d+", rest)
-    if (
-        len(sides) != 2
-        or len(total) != 1
-        or not re.search(r"\b(?:sum|total|add up)\b", rest)
-        or re.search(r"\b(?:least|most|than|not|product)\b", rest)
-    ):
-        return None
-    (m, n), s = sides, int(total[0])
-    if not 1 <= m <= 100 or not 1 <= n <= 100:
-        return None
-    ways = sum(1 for i in range(1, m + 1) if 1 <= s - i <= n)
-    return [f"{m} * {n} = {m * n}", f"P = {ways} / ({m} * {n}) = {Fraction(ways, m * n)}"], Fraction(ways, m * n)

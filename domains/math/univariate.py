@@ -5,6 +5,8 @@ A polynomial is a list of coefficients from the constant upward, without leading
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
 from fractions import Fraction
 
 from domains.math.polynomials import Polynomial
@@ -85,7 +87,7 @@ def _chain(line: Line) -> list[Line]:
 
 def _changes(values: list[Fraction]) -> int:
     signs = [value > 0 for value in values if value]
-    return sum(a != b for a, b in zip(signs, signs[1:], strict=False))
+    return sum(a != b for a, b in itertools.pairwise(signs))
 
 
 def bound(line: Line) -> Fraction:
@@ -127,7 +129,7 @@ def between(line: Line) -> list[Fraction]:
     return _one_a_gap(sorted(set(points)), changes)
 
 
-def _one_a_gap(points: list[Fraction], changes) -> list[Fraction]:  # type: ignore[no-untyped-def]
+def _one_a_gap(points: list[Fraction], changes: Callable[[Fraction], int]) -> list[Fraction]:
     kept: list[Fraction] = []
     for point in points:
         if not kept or changes(kept[-1]) != changes(point):
