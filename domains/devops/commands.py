@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,8 @@ def new_blueprint(name: str, directory: Path, topic: str | None = None, model: s
 
     if path.exists():
         create(path, text)  # says that it exists, before a model is asked
-    create(path, write(topic, name, Endpoint(model or "default", cache=cache_dir() / "blueprints")))
+    with closing(Endpoint(model or "default", cache=cache_dir() / "blueprints")) as endpoint:
+        create(path, write(topic, name, endpoint))
     say(f"{path}: written by {model or 'the endpoint'}, lints clean")
     return path
 
