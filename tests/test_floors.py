@@ -65,3 +65,16 @@ def test_nothing_heavy_at_the_top(file: Path) -> None:
     # and the runners are copied into bundles: each stands alone on one engine
     allowed = {"domains/math": {"sympy"}, "exports/runners": {"llama_cpp", "onnxruntime_genai"}}
     assert heavy <= allowed.get(file.relative_to(ROOT).parent.as_posix(), set())
+
+
+@pytest.mark.parametrize(
+    "file", sorted((ROOT / "domains").glob("*/**/*.py")), ids=lambda file: str(file.relative_to(ROOT))
+)
+def test_a_domain_knows_no_other(file: Path) -> None:
+    own = file.relative_to(ROOT).parts[1]
+    rooms = {path.name for path in (ROOT / "domains").iterdir() if (path / "__init__.py").exists()}
+    for name in imports(
+        [n for n in ast.walk(ast.parse(file.read_text())) if isinstance(n, ast.Import | ast.ImportFrom)]
+    ):
+        parts = name.split(".")
+        assert not (parts[0] == "domains" and len(parts) > 1 and parts[1] in rooms - {own}), f"{file.relative_to(ROOT)} imports {name}"  # fmt: skip
