@@ -7,8 +7,8 @@ Timed figures are ratios measured side by side in one run, rounds of one and the
 
 from __future__ import annotations
 
-import itertools
 import argparse
+import itertools
 import json
 import random
 import re
