@@ -204,3 +204,9 @@ def test_fractions_survive_writing(a: Fraction, b: Fraction) -> None:
 def test_no_more_lines_are_read_than_are_allowed() -> None:
     text = "\n".join(["hello"] * (MAX_LINES + 5) + ["1 + 1 = 3"])
     assert first_wrong(text) is None and len(examine(text)) == MAX_LINES
+
+
+@pytest.mark.parametrize("text", ["(x+y+z+w)^40", "((x+y)^9*(z+w)^9)^3", "(x+1)^65", "((9^64)^64)*x^70"])
+def test_what_multiplying_out_would_blow_up_is_refused_unread(text: str) -> None:
+    with pytest.raises(TooLarge):
+        parse(text)
