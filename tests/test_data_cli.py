@@ -37,9 +37,9 @@ def builds(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def test_what_is_written_is_what_the_domain_builds(tmp_path: Path) -> None:
-    report = json.loads(build("math", "--n", "20", "--seed", "3", "--out", str(tmp_path), "--json"))
+    report = json.loads(build("math", "--level", "basics", "--n", "20", "--seed", "3", "--out", str(tmp_path), "--json"))
     assert {file.name for file in (tmp_path / "math").iterdir()} == FILES
-    for split, rows in get("math").build(3, 20).items():
+    for split, rows in get("math").build(3, 20, ["basics"]).items():
         path = tmp_path / "math" / f"{split}.jsonl"
         assert read_jsonl(path) == rows
         assert report[str(path)]["sha256"] == sha256_file(path)
@@ -47,20 +47,20 @@ def test_what_is_written_is_what_the_domain_builds(tmp_path: Path) -> None:
 
 
 def test_the_same_dataset_is_not_built_twice(tmp_path: Path, builds: list[int]) -> None:
-    first = build("math", "--n", "20", "--out", str(tmp_path), "--json")
-    assert build("math", "--n", "20", "--out", str(tmp_path), "--json") == first
+    first = build("math", "--level", "basics", "--n", "20", "--out", str(tmp_path), "--json")
+    assert build("math", "--level", "basics", "--n", "20", "--out", str(tmp_path), "--json") == first
     assert builds == [20]
-    build("math", "--n", "21", "--out", str(tmp_path))
+    build("math", "--level", "basics", "--n", "21", "--out", str(tmp_path))
     assert builds == [20, 21]
 
 
 @pytest.mark.parametrize("damage", ["train.jsonl", "dataset.json"])
 def test_a_changed_or_missing_file_is_built_again(damage: str, tmp_path: Path, builds: list[int]) -> None:
-    first = build("math", "--n", "20", "--out", str(tmp_path), "--json")
+    first = build("math", "--level", "basics", "--n", "20", "--out", str(tmp_path), "--json")
     (tmp_path / "math" / damage).write_text("{}\n")
-    assert build("math", "--n", "20", "--out", str(tmp_path), "--json") == first
+    assert build("math", "--level", "basics", "--n", "20", "--out", str(tmp_path), "--json") == first
     (tmp_path / "math" / damage).unlink()
-    assert build("math", "--n", "20", "--out", str(tmp_path), "--json") == first
+    assert build("math", "--level", "basics", "--n", "20", "--out", str(tmp_path), "--json") == first
     assert builds == [20, 20, 20]
 
 
@@ -68,22 +68,22 @@ def test_other_files_are_never_replaced(tmp_path: Path) -> None:
     (tmp_path / "math").mkdir()
     (tmp_path / "math" / "notes.txt").write_text("mine")
     with pytest.raises(StorageError, match=r"notes\.txt"):
-        build("math", "--n", "20", "--out", str(tmp_path))
+        build("math", "--level", "basics", "--n", "20", "--out", str(tmp_path))
     assert (tmp_path / "math" / "notes.txt").read_text() == "mine"
 
 
 def test_a_failure_leaves_the_old_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = build("math", "--n", "20", "--out", str(tmp_path), "--json")
+    first = build("math", "--level", "basics", "--n", "20", "--out", str(tmp_path), "--json")
 
     def full(*_: object) -> None:
         raise StorageError("no space left")
 
     monkeypatch.setattr(domains.cli, "write_json", full)
     with pytest.raises(StorageError):
-        build("math", "--n", "30", "--out", str(tmp_path))
+        build("math", "--level", "basics", "--n", "30", "--out", str(tmp_path))
     monkeypatch.undo()
     assert {file.name for file in tmp_path.rglob("*")} == {"math", *FILES}
-    assert build("math", "--n", "20", "--out", str(tmp_path), "--json") == first
+    assert build("math", "--level", "basics", "--n", "20", "--out", str(tmp_path), "--json") == first
 
 
 @pytest.mark.parametrize(
