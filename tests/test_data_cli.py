@@ -37,7 +37,9 @@ def builds(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def test_what_is_written_is_what_the_domain_builds(tmp_path: Path) -> None:
-    report = json.loads(build("math", "--level", "basics", "--n", "20", "--seed", "3", "--out", str(tmp_path), "--json"))
+    report = json.loads(
+        build("math", "--level", "basics", "--n", "20", "--seed", "3", "--out", str(tmp_path), "--json")
+    )
     assert {file.name for file in (tmp_path / "math").iterdir()} == FILES
     for split, rows in get("math").build(3, 20, ["basics"]).items():
         path = tmp_path / "math" / f"{split}.jsonl"
