@@ -26,6 +26,7 @@ from starlette.routing import Route
 from domains import contamination, get
 from domains.base import Example
 from domains.devops import shipped
+from domains.devops.commands import lint_files
 from domains.devops.lint import lint
 from domains.devops.scaffold import scaffold
 from domains.devops.steps import first_wrong
@@ -580,3 +581,8 @@ def test_a_value_of_the_question_is_no_answer(question: str, reference: str, ans
     claims = {"mode": {"value": reference, "kind": "mode", "unit": ""}}
     row: Example = {"id": "x", "messages": messages, "reference": reference, "meta": {"claims": claims}}
     assert devops.check(f"Answer: {answer}", row).passed == passed
+
+
+def test_a_file_that_is_not_there_is_bad_input_and_no_finding(tmp_path: Path) -> None:
+    with pytest.raises(InvalidData, match="no framework file"):
+        lint_files([tmp_path / "nowhere.yaml"])

@@ -12,7 +12,7 @@ from typing import Any
 from domains.devops.lint import LEAST, lint
 from domains.devops.scaffold import create, scaffold
 from truemark.console import say
-from truemark.errors import CheckFailed
+from truemark.errors import CheckFailed, InvalidData
 from truemark.files import sha256_file, write_jsonl
 
 
@@ -37,7 +37,10 @@ def new_blueprint(name: str, directory: Path, topic: str | None = None, model: s
 
 
 def lint_files(paths: Sequence[Path], least: int = LEAST, as_json: bool = False) -> None:
-    """Print the findings of all files. Raises CheckFailed (exit code 1) where there is one."""
+    """Print the findings of all files. Raises CheckFailed (exit code 1) where there is one, InvalidData for a file that is not there."""
+    for path in paths:
+        if not path.is_file():
+            raise InvalidData(f"no framework file {path}", mend="truemark data new-blueprint NAME")
     found = {str(path): lint(path, least) for path in paths}
     count = sum(map(len, found.values()))
     if as_json:
