@@ -26,7 +26,6 @@ from starlette.routing import Route
 from domains import contamination, get
 from domains.base import Example
 from domains.devops import shipped
-from domains.devops.commands import lint_files
 from domains.devops.lint import lint
 from domains.devops.scaffold import scaffold
 from domains.devops.steps import first_wrong
@@ -438,7 +437,7 @@ def test_the_command_line_from_scaffold_to_data(tmp_path: Path) -> None:
     assert (
         json.loads(bad.stdout)["water.yaml"] == [] and "did you mean 'applied'" in json.loads(bad.stdout)["bad.yaml"][0]
     )
-    assert truemark("data", "lint", "none.yaml", cwd=tmp_path).returncode == 1
+    assert truemark("data", "lint", "none.yaml", cwd=tmp_path).returncode == 2, "bad input, not a finding"
     built = truemark("data", "expand", "water.yaml", "--n", "50", "--json", cwd=tmp_path)
     assert built.returncode == 0, built.stderr
     assert json.loads(built.stdout)["data/blueprints/train.jsonl"]["examples"] == 50
@@ -581,8 +580,3 @@ def test_a_value_of_the_question_is_no_answer(question: str, reference: str, ans
     claims = {"mode": {"value": reference, "kind": "mode", "unit": ""}}
     row: Example = {"id": "x", "messages": messages, "reference": reference, "meta": {"claims": claims}}
     assert devops.check(f"Answer: {answer}", row).passed == passed
-
-
-def test_a_file_that_is_not_there_is_bad_input_and_no_finding(tmp_path: Path) -> None:
-    with pytest.raises(InvalidData, match="no framework file"):
-        lint_files([tmp_path / "nowhere.yaml"])
