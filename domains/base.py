@@ -28,6 +28,11 @@ def asked(example: Example) -> list[dict[str, str]]:
     return messages
 
 
+def question(example: Example) -> str:
+    """The last thing a user says in an example; empty where no user speaks."""
+    return next((message["content"] for message in reversed(example["messages"]) if message["role"] == "user"), "")
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What a check says of one answer."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from os.path import commonprefix
 
-from domains.base import Example, asked
+from domains.base import Example, asked, question
 
 WINDOW = 13
 """Words."""
@@ -42,10 +42,10 @@ def words(text: str) -> Words:
 
 def repeats_question(prediction: str, example: Example) -> bool:
     """Whether an answer is nothing but the question again, whose last number would else be taken for an answer."""
-    question = next((m["content"] for m in reversed(example["messages"]) if m["role"] == "user"), "")
-    if not question or len(prediction) > 2 * len(question) + 100:
+    text = question(example)
+    if not text or len(prediction) > 2 * len(text) + 100:
         return False
-    return words(prediction) == words(question)
+    return words(prediction) == words(text)
 
 
 def findings(splits: Mapping[str, Sequence[Example]]) -> Iterator[Finding]:

@@ -46,11 +46,6 @@ def prompt(example: Example, system: str) -> list[dict[str, str]]:
     return messages
 
 
-def question(example: Example) -> str:
-    """The last thing a user says in an example."""
-    return next((m["content"] for m in reversed(example["messages"]) if m["role"] == "user"), "")
-
-
 def slice_of(example: Example) -> str:
     """The slice an example is reported in."""
     return str(example["meta"].get("slice", OVERALL))

@@ -10,9 +10,9 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from domains.base import question
 from evalsuite import report
 from evalsuite.comparison import Row
-from evalsuite.data import question
 from evalsuite.frontier import COLUMNS
 from evalsuite.leaderboard import Board
 from evalsuite.metrics import Answer

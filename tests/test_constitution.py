@@ -511,14 +511,14 @@ def test_ordinals_are_read_back(number: int) -> None:
 
 def spelled(number: int) -> str:
     """The number in words."""
-    from domains.constitution.numerals import TENS, UNITS
+    from domains.constitution.numerals import ONES, TENS
 
     if number < 20:
-        return UNITS[number]
+        return ONES[number]
     if number < 100:
-        return TENS[number // 10 - 2] + (f"-{UNITS[number % 10]}" if number % 10 else "")
+        return TENS[number // 10 - 2] + (f"-{ONES[number % 10]}" if number % 10 else "")
     rest = number % 100
-    return f"{UNITS[number // 100]} hundred" + (f" and {spelled(rest)}" if rest else "")
+    return f"{ONES[number // 100]} hundred" + (f" and {spelled(rest)}" if rest else "")
 
 
 @given(st.integers(1, 999), st.sampled_from(["years", "months", "days", "per cent", "rupees"]))

@@ -5,29 +5,8 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-UNITS = [
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-    "thirteen",
-    "fourteen",
-    "fifteen",
-    "sixteen",
-    "seventeen",
-    "eighteen",
-    "nineteen",
-]
-TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+from domains.number_words import ONES, TENS
+
 SCALES = {
     "hundred": 100,
     "thousand": 1000,
@@ -38,13 +17,13 @@ SCALES = {
     "crore": 10_000_000,
     "crores": 10_000_000,
 }
-VALUES = {word: number for number, word in enumerate(UNITS)} | {
+VALUES = {word: number for number, word in enumerate(ONES)} | {
     word: 20 + 10 * number for number, word in enumerate(TENS)
 }
 ORDINALS = {
     "first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7, "eighth": 8, "ninth": 9, "tenth": 10, "eleventh": 11,
     "twelfth": 12, "hundredth": 100,
-} | {f"{word}th": VALUES[word] for word in UNITS[13:]} | {f"{word[:-1]}ieth": VALUES[word] for word in TENS}  # fmt: skip
+} | {f"{word}th": VALUES[word] for word in ONES[13:]} | {f"{word[:-1]}ieth": VALUES[word] for word in TENS}  # fmt: skip
 _WORD = re.compile(r"[a-z]+")
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from domains.base import Example, Verdict
+from domains.base import Example, Verdict, question
 from domains.contamination import Words, repeats_question, words
 from domains.devops.answers import MAX_ANSWER, Refused, clean, final_answers
 from domains.devops.kinds import agrees, read
@@ -67,9 +67,8 @@ def check(prediction: str, example: Example) -> Verdict:
 
 def _given(answer: str, example: Example) -> bool:
     """Whether an answer is a value of the question as it stands there (`0640` for its letters, `2 GiB` for its MiB)."""
-    question = next((m["content"] for m in reversed(example["messages"]) if m["role"] == "user"), "")
     said = words(answer)
-    return bool(said) and _holds(words(question), said) and not _holds(words(example["reference"]), said)
+    return bool(said) and _holds(words(question(example)), said) and not _holds(words(example["reference"]), said)
 
 
 def _holds(text: Words, part: Words) -> bool:

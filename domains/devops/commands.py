@@ -46,8 +46,8 @@ def lint_files(paths: Sequence[Path], least: int = LEAST, as_json: bool = False)
     if as_json:
         print(json.dumps(found, indent=2))
     else:
-        for path, findings in found.items():
-            for finding in findings or [f"{path}: ok"]:
+        for name, findings in found.items():
+            for finding in findings or [f"{name}: ok"]:
                 say(finding)
     if count:
         raise CheckFailed(f"{count} findings in {sum(map(bool, found.values()))} of {len(found)} files")

@@ -15,6 +15,7 @@ from functools import lru_cache
 from domains.math import chances, progressions
 from domains.math.build import topic_wordings, wordings
 from domains.math.quantities import Quantity, Worked, quantities
+from domains.number_words import ONES
 
 Values = list[Quantity]
 MAX_QUESTION = 330
@@ -45,18 +46,7 @@ MAX_UNKNOWN = 7
 """Words of a question that none of its family's wordings has."""
 DECIDING = frozenset(
     [
-        "one",
-        "two",
-        "three",
-        "four",
-        "five",
-        "six",
-        "seven",
-        "eight",
-        "nine",
-        "ten",
-        "eleven",
-        "twelve",
+        *ONES[1:13],
         "hundred",
         "thousand",
         "half",

@@ -9,30 +9,9 @@ from __future__ import annotations
 from functools import lru_cache
 from importlib.resources import files
 
+from domains.number_words import ONES, TENS
+
 VOWELS = "aeiou"
-_ONES = [
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-    "thirteen",
-    "fourteen",
-    "fifteen",
-    "sixteen",
-    "seventeen",
-    "eighteen",
-    "nineteen",
-]
-_TENS = ["zero", "ten", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 
 
 @lru_cache
@@ -139,17 +118,17 @@ def singular(noun: str) -> str:
 def number_words(value: int) -> str:
     """A whole number below a thousand in words."""
     if value < 20:
-        return _ONES[value]
+        return ONES[value]
     if value < 100:
         tens, ones = divmod(value, 10)
-        return _TENS[tens] + (f"-{_ONES[ones]}" if ones else "")
+        return TENS[tens - 2] + (f"-{ONES[ones]}" if ones else "")
     hundreds, rest = divmod(value, 100)
-    return f"{_ONES[hundreds]} hundred" + (f" and {number_words(rest)}" if rest else "")
+    return f"{ONES[hundreds]} hundred" + (f" and {number_words(rest)}" if rest else "")
 
 
 @lru_cache
 def number_values() -> dict[str, int]:
     """`zero` … `nineteen`, the tens and the powers, as values."""
-    values = {word: value for value, word in enumerate(_ONES)}
-    values |= {word: 10 * tens for tens, word in enumerate(_TENS) if tens > 1}
+    values = {word: value for value, word in enumerate(ONES)}
+    values |= {word: 10 * tens for tens, word in enumerate(TENS, 2)}
     return values | {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9}
