@@ -38,12 +38,9 @@ def home(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "name": "tiny",
         "domain": "math",
         "base": str(base),
-        "rank": 4,
-        "alpha": 8,
-        "steps": 12,
-        "batch_size": 2,
-        "save_every": 3,
-        "warmup_steps": 2,
+        "lora": {"rank": 4, "alpha": 8},
+        "optim": {"steps": 12, "batch_size": 2, "warmup_steps": 2},
+        "run": {"save_every": 3},
     }
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(values))
     return tmp_path
@@ -57,7 +54,7 @@ def run(home: Path, out: str = "tiny", **options: Any) -> artifacts.Artifact:
 
 @pytest.fixture(scope="module")
 def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    from train.sft import load_tokenizer
+    from train.network import load_tokenizer
     from truemark.models import resolve
 
     return load_tokenizer(resolve(tiny.shared(tmp_path_factory) / "base"), get("math").SYSTEM_PROMPT)
@@ -106,11 +103,12 @@ def test_loss_where_labels_are_equals_the_full_loss(tmp_path_factory: pytest.Tem
             ]
         )
         model.zero_grad()
+        batch.pop("names")
         full = model(**batch, attention_mask=mask).loss
         full.backward()
         wanted = {name: weight.grad.clone() for name, weight in model.named_parameters() if weight.grad is not None}
         model.zero_grad()
-        ours = completion_loss(model, batch["input_ids"], batch["labels"])
+        ours = completion_loss(model, batch)
         ours.backward()
         assert ours.item() == pytest.approx(full.item(), abs=1e-5)
         for name, weight in model.named_parameters():
@@ -134,12 +132,12 @@ def test_resumed_weights_are_the_uninterrupted_ones(home: Path, monkeypatch: pyt
     real = sft.completion_loss
     calls = 0
 
-    def interrupted(*arguments: Any) -> Any:
+    def interrupted(*arguments: Any, **options: Any) -> Any:
         nonlocal calls
         calls += 1
         if calls == 8:
             raise KeyboardInterrupt
-        return real(*arguments)
+        return real(*arguments, **options)
 
     monkeypatch.setattr(sft, "completion_loss", interrupted)
     with pytest.raises(KeyboardInterrupt):
@@ -192,7 +190,9 @@ def test_a_loss_that_is_not_finite_stops_the_run(home: Path, monkeypatch: pytest
     from train import sft
 
     real = sft.completion_loss
-    monkeypatch.setattr(sft, "completion_loss", lambda *arguments: real(*arguments) * float("nan"))
+    monkeypatch.setattr(
+        sft, "completion_loss", lambda *arguments, **options: real(*arguments, **options) * float("nan")
+    )
     with pytest.raises(TruemarkError, match="loss at step 1 is nan"):
         run(home)
     assert not (home / "runs" / "tiny").exists()
@@ -202,7 +202,7 @@ def test_a_full_disk_is_said_and_keeps_the_checkpoints(home: Path, monkeypatch: 
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(adapters, "_write", full)
+    monkeypatch.setattr(adapters, "_describe", full)
     with pytest.raises(StorageError, match="no space left"):
         run(home)
     assert list((home / "runs" / ".work" / "tiny").glob("checkpoint-*")) and not (home / "runs" / "tiny").exists()
@@ -225,7 +225,7 @@ def test_rows_that_cannot_be_trained_on(row: dict[str, Any], tokenizer: Any) -> 
 
 def test_all_errors_of_a_recipe_at_once(tmp_path: Path) -> None:
     path = tmp_path / "bad.yaml"
-    path.write_text("name: Bad Name\ndomain: math\nbase: smollm2-135m\nlearning_rat: 1\nrank: 0\n")
+    path.write_text("name: Bad Name\ndomain: math\nbase: smollm2-135m\noptim: {learning_rat: 1}\nlora: {rank: 0}\n")
     with pytest.raises(InvalidConfig) as error:
         recipes.load(str(path))
     for words in ("3 errors", "did you mean `learning_rate`", "rank: ", "name: "):

@@ -3,38 +3,49 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
+import os
 import shutil
 import time
 from pathlib import Path
 from typing import Any
 
 import domains
+from domains.base import Domain
+from train import dev, methods
 from train.curves import plot
-from train.data import in_training_order, tokenize
+from train.methods import Job, Trained
 from truemark import artifacts, models
-from truemark.artifacts import Artifact
-from truemark.console import duration, progress, say
-from truemark.errors import InvalidArtifact, TruemarkError
+from truemark.artifacts import Artifact, Parent
+from truemark.console import duration, say
+from truemark.errors import InvalidArtifact, InvalidConfig, MissingDependency, TruemarkError
 from truemark.files import read_jsonl, sha256_file, sha256_json, storage_errors, write_json
 from truemark.recipe import Recipe
 
 
-def train_adapter(recipe: Recipe, data: Path, out: Path, *, resume: bool = False, force: bool = False) -> Artifact:
+def train_adapter(
+    recipe: Recipe, data: Path | None, out: Path, *, resume: bool = False, force: bool = False
+) -> Artifact:
     """Train and publish `out`; return it at once when the same recipe, data and base have made it before.
 
     An interrupted run continues from its last checkpoint (`resume` insists that there is one). Raises InvalidData, InvalidConfig,
     ModelNotFound or StorageError before any work where they can be known.
     """
     domain = domains.get(recipe.domain)
+    method = methods.get(recipe.method)
+    methods.read_options(recipe, method.Options)
     base = models.resolve(recipe.base)
+    start = _start(recipe, base)
+    data = data or Path("data") / recipe.domain / method.DATA
     if not data.is_file():
-        raise TruemarkError(f"no training data at {data}", mend=f"truemark data build {recipe.domain}")
+        raise TruemarkError(f"no training data at {data}", mend=_make(method.DATA, recipe.domain))
     data_sha = sha256_file(data)
     fingerprint = {
         "recipe": recipe.model_dump(),
         "data": data_sha,
         "base": base.weights_sha256(),
+        "start": start.weights_sha256() if start else None,
         "prompt": domain.SYSTEM_PROMPT,
     }
     if not force and (done := _already(out, fingerprint)):
@@ -44,19 +55,51 @@ def train_adapter(recipe: Recipe, data: Path, out: Path, *, resume: bool = False
     _open_work(work, fingerprint, resume=resume, force=force)
     rows = read_jsonl(data)
     if not rows:
-        raise TruemarkError(f"{data} has no examples", mend=f"truemark data build {recipe.domain}")
-    model, tokenizer, report = _run(recipe, base, rows, domain.SYSTEM_PROMPT, work)
+        raise TruemarkError(f"{data} has no examples", mend=_make(method.DATA, recipe.domain))
+    trained, seconds = _run(recipe, domain, base, start, rows, data, work, out)
     with artifacts.create(
-        out, kind="adapter", name=recipe.name, domain=recipe.domain, format="peft", base=models.describe_base(base)
+        out,
+        kind=trained.kind,
+        name=recipe.name,
+        domain=recipe.domain,
+        format=trained.format,
+        base=models.describe_base(base),
     ) as draft:
-        _write(draft.path, model, tokenizer, recipe, report)
+        trained.save(draft.path)
+        _describe(draft.path, recipe, trained, seconds)
         draft.manifest.recipe = {**fingerprint["recipe"], "fingerprint": sha256_json(fingerprint)}  # type: ignore[dict-item]
         draft.manifest.data_sha256 = data_sha
-        found = {row.get("meta", {}).get("level") for row in rows}
+        if start and start.artifact:
+            draft.manifest.parents = [
+                Parent(
+                    name=start.artifact.manifest.name,
+                    sha256=start.artifact.sha,
+                    path=str(start.artifact.path.absolute()),
+                )
+            ]
+        found = {(row.get("meta") or {}).get("level") for row in rows}
         draft.manifest.levels = [level for level in domain.LEVELS if level in found]
         draft.manifest.seed = recipe.seed
     shutil.rmtree(work, ignore_errors=True)
     return artifacts.open_artifact(out)
+
+
+def _make(file: str, domain: str) -> str:
+    """The command that makes a file of data/DOMAIN/."""
+    return f"truemark data {'pairs' if file == 'pairs.jsonl' else 'build'} {domain}"
+
+
+def _start(recipe: Recipe, base: models.ModelRef) -> models.ModelRef | None:
+    if recipe.start is None:
+        return None
+    start = models.resolve(recipe.start)
+    if start.kind != "adapter":
+        raise InvalidConfig(f"start: expected an adapter, found {start.kind} at {recipe.start}")
+    if start.artifact is not None and start.artifact.manifest.base.sha256 != base.weights_sha256():
+        raise InvalidConfig(
+            f"start: {start.label} stands on {start.artifact.manifest.base.ref}, the recipe on {recipe.base}"
+        )
+    return start
 
 
 def _already(out: Path, fingerprint: dict[str, Any]) -> Artifact | None:
@@ -71,7 +114,7 @@ def _already(out: Path, fingerprint: dict[str, Any]) -> Artifact | None:
 
 def _open_work(work: Path, fingerprint: dict[str, Any], *, resume: bool, force: bool) -> None:
     """Make the work directory, or take up the one an interrupted run of the same recipe, data and base has left."""
-    from train.sft import last_checkpoint
+    from train.trainer import last_checkpoint
 
     note = work / "run.json"
     same = False
@@ -92,55 +135,57 @@ def _open_work(work: Path, fingerprint: dict[str, Any], *, resume: bool, force: 
 
 
 def _run(
-    recipe: Recipe, base: models.ModelRef, rows: list[dict[str, Any]], prompt: str, work: Path
-) -> tuple[Any, Any, dict[str, Any]]:
-    from train import sft
-
+    recipe: Recipe,
+    domain: Domain,
+    base: models.ModelRef,
+    start: models.ModelRef | None,
+    rows: list[Any],
+    data: Path,
+    work: Path,
+    out: Path,
+) -> tuple[Trained, float]:
     _hush()
-    tokenizer = sft.load_tokenizer(base, prompt)
-    ordered = in_training_order(tokenize(rows, tokenizer), recipe.batch_size, recipe.steps, recipe.seed)
-    lengths = [len(example.ids) for example in ordered]
+    _track(recipe, out)
     began = time.monotonic()
-    with progress(f"train {recipe.name}", total=recipe.steps) as advance, storage_errors(work):
-        reached = 0
-
-        def on_step(step: int, loss: float) -> None:
-            nonlocal reached
-            advance(step - reached, f"loss {loss:.3f}")
-            reached = step
-
-        model, log = sft.train(recipe, base, ordered, tokenizer, work, on_step)
+    with storage_errors(work):
+        trained = methods.get(recipe.method).train(
+            Job(recipe, domain, base, rows, dev.read(data, recipe.domain), work, start)
+        )
     seconds = time.monotonic() - began
-    say(
-        f"{len(ordered)} examples, {sum(lengths)} tokens in {duration(seconds)}: {sum(lengths) / seconds:.0f} tokens/s, "
-        f"last loss {log[-1]['loss']:.3f}"
-    )
-    keys = ("step", "loss", "learning_rate", "grad_norm")
-    return (
-        model,
-        tokenizer,
-        {
-            "recipe": recipe.model_dump(),
-            "examples": len(ordered),
-            "tokens": sum(lengths),
-            "seconds": round(seconds, 1),
-            "log": [{key: entry[key] for key in keys if key in entry} for entry in log],
-        },
-    )
+    words = [f"{len(trained.log)} steps in {duration(seconds)}"]
+    if tokens := trained.report.get("tokens"):
+        words.append(f"{trained.report['examples']} examples, {tokens} tokens, {tokens / seconds:.0f} tokens/s")
+    if trained.log:
+        words.append(f"last loss {trained.log[-1]['loss']:.3f}")
+    say(", ".join(words))
+    return trained, seconds
 
 
-def _write(path: Path, model: Any, tokenizer: Any, recipe: Recipe, report: dict[str, Any]) -> None:
-    model.peft_config["default"].base_model_name_or_path = recipe.base  # the reference, not a path of this machine
-    # `auto` would look the base up on the Hub; its embeddings are not trained here
-    model.save_pretrained(path, safe_serialization=True, save_embedding_layers=False)
-    tokenizer.save_pretrained(path)
-    (path / "README.md").write_text(
-        f"# {recipe.name}\n\nA LoRA adapter (rank {recipe.rank}) for `{recipe.base}`, domain `{recipe.domain}`, made by "
-        "Truemark. `truemark.json` says from what, `training.json` how.\n",
-        encoding="utf-8",
+def _track(recipe: Recipe, out: Path) -> None:
+    """Where the recipe's tracker writes. Raises MissingDependency when it is not installed."""
+    tracker = recipe.run.track
+    if tracker == "none":
+        return
+    if importlib.util.find_spec(tracker) is None:
+        raise MissingDependency(
+            f"run.track: {tracker} is not installed",
+            mend=f"pip install {tracker}, or truemark train … --set run.track=none",
+        )
+    if tracker == "tensorboard":
+        os.environ["TENSORBOARD_LOGGING_DIR"] = str(out.parent / "tensorboard" / out.name)
+    else:
+        os.environ.setdefault("WANDB_PROJECT" if tracker == "wandb" else "TRACKIO_PROJECT", "truemark")
+
+
+def _describe(path: Path, recipe: Recipe, trained: Trained, seconds: float) -> None:
+    keys = ("step", "loss", "learning_rate", "grad_norm", "dev_score")
+    log = [{key: entry[key] for key in keys if key in entry} for entry in trained.log]
+    write_json(
+        path / "training.json",
+        {"recipe": recipe.model_dump(), **trained.report, "seconds": round(seconds, 1), "log": log},
     )
-    write_json(path / "training.json", report)
-    plot(report["log"], path / "loss.png", title=recipe.name)
+    if log:
+        plot(log, path / "loss.png", title=recipe.name)
 
 
 def _hush() -> None:

@@ -3,35 +3,48 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-INK, FAINT, ACCENT = "#1f2328", "#b9c0c9", "#0b6e4f"
+INK, FAINT, ACCENT, DEV = "#1f2328", "#b9c0c9", "#0b6e4f", "#b4540a"
 
 
 def plot(log: list[dict[str, float]], path: Path, *, title: str) -> None:
-    """Loss by step (raw and smoothed) and the learning rate below it, as a PNG of 1200 × 750 pixels."""
+    """Loss by step (raw and smoothed), with dev scores where there are any; gradient norm and learning rate below. A PNG of 1200 × 900 pixels."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
     steps, losses = [entry["step"] for entry in log], [entry["loss"] for entry in log]
-    figure, (top, bottom) = pyplot.subplots(
-        2, 1, sharex=True, figsize=(8, 5), height_ratios=(4, 1), layout="constrained"
+    figure, (top, middle, bottom) = pyplot.subplots(
+        3, 1, sharex=True, figsize=(8, 6), height_ratios=(4, 1, 1), layout="constrained"
     )
     top.plot(steps, losses, color=FAINT, linewidth=1, label="each step")
     top.plot(steps, _smooth(losses), color=ACCENT, linewidth=2, label="smoothed")
     top.set_ylabel("loss (nats per answer token)")
-    top.set_ylim(bottom=0)
+    top.set_ylim(bottom=min(0.0, *losses))
     top.set_title(title, loc="left", color=INK, fontweight="bold")
+    _dev_scores(top, [(entry["step"], entry["dev_score"]) for entry in log if "dev_score" in entry])
     top.legend(frameon=False)
+    middle.plot(steps, [entry.get("grad_norm", 0.0) for entry in log], color=INK, linewidth=1)
+    middle.set_ylabel("gradient\nnorm")
     bottom.plot(steps, [entry.get("learning_rate", 0.0) for entry in log], color=INK, linewidth=1)
-    bottom.set_ylabel("learning rate")
+    bottom.set_ylabel("learning\nrate")
     bottom.set_xlabel("step")
-    for axis in (top, bottom):
+    for axis in (top, middle, bottom):
         axis.spines[["top", "right"]].set_visible(False)
         axis.grid(axis="y", color="#eceff3")
     figure.savefig(path, dpi=150, metadata={"Software": None})
     pyplot.close(figure)
+
+
+def _dev_scores(axis: Any, points: list[tuple[float, float]]) -> None:
+    if points:
+        right = axis.twinx()
+        right.plot(*zip(*points, strict=True), color=DEV, marker="o", markersize=4, linewidth=1)
+        right.set_ylim(0, 1)
+        right.set_ylabel("dev score", color=DEV)
+        right.spines[["top", "left"]].set_visible(False)
 
 
 def _smooth(values: list[float], weight: float = 0.85) -> list[float]:

@@ -1,4 +1,4 @@
-"""Supervised fine-tuning of a LoRA adapter with TRL's SFTTrainer.
+"""Supervised fine-tuning of a LoRA adapter with TRL's SFTTrainer: loss on every assistant turn, and on nothing else.
 
 Two things are done once here that the trainer would do for every example: the tokens that all prompts of a batch begin with (system
 prompt, template) go through the model once a batch, and logits are computed where a label is, not for the whole vocabulary × sequence.
@@ -6,113 +6,101 @@ prompt, template) go through the model once a batch, and logits are computed whe
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from train.data import IGNORED, Tokenized, collate
-from truemark import adapters, chat, compute
-from truemark.console import say
-from truemark.errors import TruemarkError
-from truemark.models import ModelRef
+from train import dev, methods, network
+from train.data import IGNORED, Tokenized, collate, fitting, in_training_order, packed, tokenize
+from train.methods import Job, Trained
+from train.trainer import arguments, run
+from truemark.errors import InvalidConfig, TruemarkError
 from truemark.recipe import Recipe
 
-COMPLETE = "complete"
-"""Marker written last into a checkpoint: one without it was cut off while it was saved."""
+DATA = "train.jsonl"
+Options = methods.Options
+
+Loss = Callable[[Any, dict[str, Any], Any], Any]
+"""(model, batch, labelled tokens in the whole step or None) → scalar: their mean, so that the parts of a step add up to it."""
 
 
-def load_tokenizer(base: ModelRef, system_prompt: str) -> Any:
-    """The base's tokenizer with the domain's system prompt in its chat template."""
-    from transformers import AutoTokenizer
+def train(job: Job) -> Trained:
+    """Run the recipe over the job's rows, continuing from the last whole checkpoint in its work directory.
 
-    tokenizer = AutoTokenizer.from_pretrained(base.local_path(), trust_remote_code=False)
-    tokenizer.chat_template = chat.with_default_system(chat.read_template(base.local_path()), system_prompt)
-    return tokenizer
-
-
-def train(
-    recipe: Recipe,
-    base: ModelRef,
-    ordered: list[Tokenized],
-    tokenizer: Any,
-    work: Path,
-    on_step: Callable[[int, float], None],
-) -> tuple[Any, list[dict[str, float]]]:
-    """Run the recipe over `ordered` (steps × batch_size examples), continuing from the last whole checkpoint in `work`.
-
-    Returns the PEFT model and the log: one dict a step with loss, learning_rate, grad_norm. `on_step(step, loss)` is called after
-    each. Raises TruemarkError when the loss is not finite.
+    Raises InvalidData for rows that cannot be trained on, TruemarkError when the loss is not finite.
     """
-    import torch
-    from datasets import Dataset
-    from peft import LoraConfig, get_peft_model
-    from transformers import PrinterCallback, set_seed
+    tokenizer = network.load_tokenizer(job.base, job.domain.SYSTEM_PROMPT, job.recipe.data.special_tokens)
+    ordered, steps = lay_out(job, tokenize(job.rows, tokenizer))
+    return fit(job, ordered, steps, tokenizer)
 
-    compute.prepare()
-    device = compute.device()
-    dtype = compute.training_dtype(device)
-    say(f"training on {device} in {str(dtype).removeprefix('torch.')}, {torch.get_num_threads()} threads")
-    set_seed(recipe.seed)
-    model: Any = adapters.plain(base.local_path(), dtype=dtype)
-    model = get_peft_model(model, LoraConfig(**recipe.lora_config()))
-    rows = Dataset.from_list([{"input_ids": example.ids, "labels": example.labels} for example in ordered])
-    trainer = _trainer_class()(
+
+def lay_out(job: Job, examples: Sequence[Tokenized]) -> tuple[list[Tokenized], int]:
+    """The rows of all steps in order, and the number of steps. Raises InvalidConfig for packing without a length."""
+    recipe = job.recipe
+    chosen = fitting(examples, recipe.data.max_length)
+    if recipe.data.packing:
+        if recipe.data.max_length is None:
+            raise InvalidConfig("data.packing needs data.max_length, the length of a packed row in tokens")
+        chosen = packed(chosen, recipe.data.max_length)
+    batch = recipe.optim.batch_size
+    steps = recipe.optim.steps if recipe.optim.epochs is None else math.ceil(recipe.optim.epochs * len(chosen) / batch)
+    levels = list(job.domain.LEVELS) if recipe.data.order == "curriculum" else []
+    return in_training_order(chosen, batch, steps, recipe.seed, levels), steps
+
+
+def fit(job: Job, ordered: list[Tokenized], steps: int, tokenizer: Any, loss: Loss | None = None) -> Trained:
+    """Train on `ordered` (steps × batch_size rows) with `loss`, by default the cross entropy of the labelled tokens."""
+    from datasets import Dataset
+
+    recipe = job.recipe
+    model = network.load(recipe, job.base, tokenizer, job.start)
+    columns = {
+        "input_ids": [row.ids for row in ordered],
+        "labels": [row.labels for row in ordered],
+        "name": [row.name for row in ordered],
+    }
+    if ordered[0].positions is not None:
+        columns["position_ids"] = [row.positions for row in ordered]
+    trainer = _trainer_class(loss or partial(completion_loss, share=recipe.optim.neftune is None))(
         model=model,
-        args=_arguments(recipe, work),
-        train_dataset=rows,
+        args=_arguments(recipe, steps, job.work),
+        train_dataset=Dataset.from_dict(columns),
         processing_class=tokenizer,
         data_collator=partial(collate, pad=tokenizer.pad_token_id or 0),
     )
-    trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(_callback(on_step))
-    trainer.train(resume_from_checkpoint=last_checkpoint(work))
-    return model, [entry for entry in trainer.state.log_history if "loss" in entry]
-
-
-def last_checkpoint(work: Path) -> str | None:
-    """The newest checkpoint that was saved whole, or None."""
-    whole = [path for path in work.glob("checkpoint-*") if (path / COMPLETE).is_file()]
-    return str(max(whole, key=lambda path: int(path.name.rpartition("-")[2]))) if whole else None
-
-
-def _arguments(recipe: Recipe, work: Path) -> Any:
-    from trl import SFTConfig
-
-    return SFTConfig(
-        output_dir=str(work),
-        per_device_train_batch_size=recipe.batch_size,
-        max_steps=recipe.steps,
-        learning_rate=recipe.learning_rate,
-        warmup_steps=recipe.warmup_steps,
-        lr_scheduler_type="cosine_with_min_lr",
-        lr_scheduler_kwargs={"min_lr_rate": 0.05},
-        weight_decay=0.0,
-        adam_beta2=0.99,
-        max_grad_norm=1.0,
-        seed=recipe.seed,
-        data_seed=recipe.seed,
-        save_strategy="steps",
-        save_steps=recipe.save_every,
-        save_total_limit=2,
-        logging_steps=1,
-        report_to="none",
-        disable_tqdm=True,
-        gradient_checkpointing=False,
-        bf16=False,
-        fp16=False,
-        dataloader_num_workers=0,
-        dataloader_pin_memory=compute.device() == "cuda",
-        dataset_kwargs={"skip_prepare_dataset": True},
-        remove_unused_columns=False,
-        max_length=None,
-        packing=False,
-        logging_nan_inf_filter=False,
+    best = dev.Best(job, model, tokenizer) if recipe.run.keep == "best" else None
+    if best:
+        trainer.add_callback(best.callback())
+    log = run(trainer, job, steps)
+    if best:
+        best.restore()
+    return Trained(
+        save=lambda path: network.save(model, tokenizer, recipe, job.base, path),
+        log=best.with_scores(log) if best else log,
+        report={
+            "examples": len(ordered),
+            "tokens": sum(len(row.ids) for row in ordered),
+            "loss_tokens": sum(label != IGNORED for row in ordered for label in row.labels),
+        },
     )
 
 
-def _trainer_class() -> Any:
-    """SFTTrainer with our loss and a sampler that keeps the given order. A function, because TRL is imported late."""
+def _arguments(recipe: Recipe, steps: int, work: Path) -> Any:
+    from trl import SFTConfig
+
+    return SFTConfig(
+        **arguments(recipe, steps, work),
+        neftune_noise_alpha=recipe.optim.neftune,
+        dataset_kwargs={"skip_prepare_dataset": True},
+        max_length=None,
+        packing=False,
+    )
+
+
+def _trainer_class(loss: Loss) -> Any:
+    """SFTTrainer with this loss and a sampler that keeps the given order. A function, because TRL is imported late."""
     from torch.utils.data import SequentialSampler
     from trl import SFTTrainer
 
@@ -124,27 +112,30 @@ def _trainer_class() -> Any:
         def compute_loss(
             self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
         ) -> Any:
-            loss = completion_loss(self.accelerator.unwrap_model(model), inputs["input_ids"], inputs["labels"])
-            if not loss.isfinite():
+            names = inputs.pop("names")
+            value = loss(self.accelerator.unwrap_model(model), inputs, num_items_in_batch)
+            if not value.isfinite():
                 raise TruemarkError(
-                    f"the loss at step {self.state.global_step + 1} is {loss.item()}",
-                    mend="lower learning_rate in the recipe, or look for broken examples in that batch",
+                    f"the loss at step {self.state.global_step + 1} is {value.item()}; its batch is {', '.join(names)}",
+                    mend="look at these examples, or lower optim.learning_rate in the recipe",
                 )
-            return (loss, None) if return_outputs else loss
+            return (value, None) if return_outputs else value
 
     return Trainer
 
 
-def completion_loss(model: Any, ids: Any, labels: Any) -> Any:
-    """Mean cross entropy in nats over the labelled tokens of a right-padded batch (`ids`, `labels` int64 `[B, T]`).
+def completion_loss(model: Any, batch: dict[str, Any], items: Any = None, *, share: bool = True) -> Any:
+    """Cross entropy in nats over the labelled tokens of a right-padded batch (`input_ids`, `labels` int64 `[B, T]`), a mean over `items`.
 
-    Equal to the model's own loss with full logits; `model` is a PEFT causal LM with the usual `model` and `lm_head` inside.
+    `items` is the number of labelled tokens in the whole step, by default those of this batch. Equal to the model's own loss with full
+    logits; `model` is a PEFT causal LM with the usual `model` and `lm_head` inside. `share` sends what all rows begin with through once.
     """
     import torch
     from transformers import DynamicCache
 
+    ids, labels, positions = batch["input_ids"], batch["labels"], batch.get("position_ids")
     causal = model.get_base_model()
-    shared = _shared_prefix(ids, labels)
+    shared = _shared_prefix(ids, labels) if share and positions is None else 0
     cache: Any = None
     if shared:
         cache = DynamicCache()
@@ -152,29 +143,15 @@ def completion_loss(model: Any, ids: Any, labels: Any) -> Any:
         for layer in cache.layers:
             layer.keys = layer.keys.expand(len(ids), -1, -1, -1)
             layer.values = layer.values.expand(len(ids), -1, -1, -1)
-    hidden = causal.model(input_ids=ids[:, shared:], past_key_values=cache, use_cache=shared > 0).last_hidden_state[
-        :, :-1
-    ]
+    out = causal.model(input_ids=ids[:, shared:], position_ids=positions, past_key_values=cache, use_cache=shared > 0)
     wanted = labels[:, shared + 1 :]
     keep = wanted != IGNORED
-    return torch.nn.functional.cross_entropy(causal.lm_head(hidden[keep]).float(), wanted[keep])
+    logits = causal.lm_head(out.last_hidden_state[:, :-1][keep]).float()
+    total = torch.nn.functional.cross_entropy(logits, wanted[keep], reduction="sum")
+    return total / (keep.sum() if items is None else items)
 
 
 def _shared_prefix(ids: Any, labels: Any) -> int:
     """Leading columns that are equal in all rows and carry no loss, less one: the first labelled token needs a hidden state before it."""
     same = ((ids == ids[:1]).all(dim=0) & (labels == IGNORED).all(dim=0)).long()
     return max(int(same.cumprod(dim=0).sum()) - 1, 0) if len(ids) > 1 else 0
-
-
-def _callback(on_step: Callable[[int, float], None]) -> Any:
-    from transformers import TrainerCallback
-
-    class Report(TrainerCallback):
-        def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
-            if logs and "loss" in logs:
-                on_step(state.global_step, logs["loss"])
-
-        def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            (Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE).touch()
-
-    return Report()

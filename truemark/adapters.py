@@ -75,19 +75,21 @@ def plain(checkpoint: Path, **options: Any) -> Any:
     return AutoModelForCausalLM.from_pretrained(checkpoint, trust_remote_code=False, **options)
 
 
-def load(base: Path, adapter: Path, *, dtype: torch.dtype) -> Any:
+def load(base: Path, adapter: Path, *, dtype: torch.dtype, trainable: bool = False, **options: Any) -> Any:
     """The PEFT model, unmerged, on the base checkpoint in directory `base`, resized to the adapter's vocabulary where that grew.
+
+    `options` as of `from_pretrained`, for the base.
 
     Raises InvalidArtifact when the adapter does not fit, or names tensors that the model has no place for.
     """
     from peft import PeftModel
 
-    network: Any = plain(base, dtype=dtype)
+    network: Any = plain(base, dtype=dtype, **options)
     rows = rows_needed(adapter)
     if rows is not None and rows != network.get_input_embeddings().weight.shape[0]:
         network.resize_token_embeddings(rows, mean_resizing=False)
     try:
-        model: Any = PeftModel.from_pretrained(network, adapter)
+        model: Any = PeftModel.from_pretrained(network, adapter, is_trainable=trainable)
     except (RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InvalidArtifact(f"{adapter} does not fit its base: {str(error).splitlines()[0][:200]}") from None
     _refuse_leftovers(model, adapter)

@@ -46,6 +46,10 @@ _LIBRARIES = (
 )
 
 
+Kind = Literal["adapter", "export", "scorer", "model"]
+"""`scorer` judges text and writes none (a reward model); `model` was trained from scratch and stands on no base."""
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -82,12 +86,13 @@ class Manifest(_Strict):
     """The content of `truemark.json`."""
 
     schema_version: Literal[1] = 1
-    kind: Literal["adapter", "export"]
+    kind: Kind
     name: str
     domain: str
     format: str
     """`peft` for an adapter; for an export `fp16`, `gguf-q8_0`, `lora-gguf`, …"""
     base: Base
+    """The reference `none` where the kind is `model`."""
     parents: list[Parent] = Field(default_factory=list)
     recipe: dict[str, Any] = Field(default_factory=dict)
     data_sha256: str | None = None
@@ -133,9 +138,7 @@ class Artifact:
 
 
 @contextlib.contextmanager
-def create(
-    path: Path, *, kind: Literal["adapter", "export"], name: str, domain: str, format: str, base: Base
-) -> Iterator[Draft]:
+def create(path: Path, *, kind: Kind, name: str, domain: str, format: str, base: Base) -> Iterator[Draft]:
     """Write an artifact atomically: nothing is visible under `path` until the block has ended well.
 
     Raises StorageError when the disk is full or unwritable.

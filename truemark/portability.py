@@ -78,14 +78,14 @@ def of_adapter(path: Path, base: ModelRef) -> Plan:
 
 def of_recipe(recipe: Recipe) -> Plan:
     """The plan of a recipe. Raises ModelNotFound when its base is not here: what breaks depends on its architecture."""
-    config = recipe.lora_config()
     checkpoint = resolve(recipe.base).local_path()
     base = _base_config(checkpoint)
+    config = recipe.lora_config(base.get("num_hidden_layers"))
     plan = Plan(recipe.name, config, base)
     lost = lora.lost_by_config(config)
     if plan.tied and plan.trains("embed_tokens", "lm_head"):
         lost.append("LoRA or training of embeddings or head on a base with tied embeddings")
-    return Plan(recipe.name, config, base, tuple(lost))
+    return Plan(recipe.name, config, base, tuple(lost), new_tokens=len(recipe.data.special_tokens))
 
 
 def lint(plan: Plan, formats: Sequence[str]) -> list[Line]:

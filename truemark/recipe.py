@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from truemark.errors import InvalidConfig, UnknownName
 
@@ -20,10 +21,96 @@ LORA_OPTIONS = (
 )  # fmt: skip
 
 
-class Recipe(BaseModel):
-    """All that decides the weights of an adapter, beside its data and its base."""
-
+class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Lora(_Section):
+    """The adapter: LoRA (https://arxiv.org/abs/2106.09685) as PEFT does it."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    rank: int = Field(8, ge=1, le=512)
+    """Rank r."""
+    alpha: int = Field(16, ge=1)
+    """Scaling: the update is multiplied by alpha / rank."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    target_modules: str | list[str] = "all-linear"
+    """Layers that get a pair: PEFT's `all-linear`, or module names."""
+    top_layers: int | None = Field(None, ge=1)
+    """Only the last so many blocks get one: nothing is propagated back below them. None is all."""
+
+    @model_validator(mode="after")
+    def _known(self) -> Lora:
+        unknown = sorted(set(self.model_extra or {}) - set(LORA_OPTIONS))
+        if unknown:
+            raise ValueError(
+                f"unknown {', '.join(unknown)}; more arguments of PEFT's LoraConfig are {', '.join(LORA_OPTIONS)}"
+            )
+        return self
+
+
+class Optim(_Section):
+    """How the weights move: AdamW."""
+
+    learning_rate: float = Field(2e-3, gt=0)
+    """Peak of the schedule."""
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    """After a linear warm-up: cosine to a twentieth of the peak, linear to zero, or level."""
+    warmup_steps: int = Field(8, ge=0)
+    batch_size: int = Field(16, ge=1)
+    """Examples a step, over all devices."""
+    accumulate: int = Field(1, ge=1)
+    """Parts that a batch is computed in: less memory, the same gradient."""
+    steps: int = Field(60, ge=1)
+    """Optimizer steps; examples are repeated, reshuffled, when they run out."""
+    epochs: float | None = Field(None, gt=0)
+    """Passes over the data, in place of `steps`."""
+    weight_decay: float = Field(0.0, ge=0)
+    max_grad_norm: float = Field(1.0, gt=0)
+    neftune: float | None = Field(None, gt=0)
+    """Alpha of the noise on the embeddings (NEFTune, https://arxiv.org/abs/2310.05914)."""
+
+    @model_validator(mode="after")
+    def _divides(self) -> Optim:
+        if self.batch_size % self.accumulate:
+            raise ValueError(f"batch_size {self.batch_size} is not a multiple of accumulate {self.accumulate}")
+        return self
+
+
+class Data(_Section):
+    """What of the data is used, and how it is laid out."""
+
+    max_length: int | None = Field(None, ge=16)
+    """Longest example in tokens; longer ones are left out and counted, never cut. None is all."""
+    packing: bool = False
+    """Several examples in one row, each blind to the others."""
+    order: Literal["shuffled", "curriculum"] = "shuffled"
+    """`curriculum`: the domain's levels from first to last, shuffled within each."""
+    special_tokens: list[str] = Field(default_factory=list)
+    """Tokens added to the vocabulary; their embeddings are trained."""
+
+
+class Run(_Section):
+    """On what it runs. `auto` is what the machine does best; the choice is printed."""
+
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    quantize: Literal["none", "8bit", "4bit"] = "none"
+    """The frozen base's weights, through bitsandbytes: 4bit is QLoRA (https://arxiv.org/abs/2305.14314)."""
+    engine: Literal["auto", "transformers", "unsloth"] = "auto"
+    """`auto`: Unsloth where it is installed, the device is CUDA and the recipe asks for nothing that it lacks."""
+    gradient_checkpointing: bool = False
+    """Compute activations twice instead of keeping them."""
+    save_every: int = Field(20, ge=1)
+    """Steps between checkpoints: what an interruption can cost."""
+    keep: Literal["last", "best"] = "last"
+    """`best`: the checkpoint with the best dev score, not the last step's."""
+    track: Literal["tensorboard", "trackio", "wandb", "none"] = "tensorboard"
+    """Where the curves go beside the artifact's own pictures. `tensorboard` is local: runs/NAME/tensorboard."""
+
+
+class Recipe(_Section):
+    """All that decides the weights of an adapter, beside its data and its base."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
     """Name of the adapter: it is written to runs/NAME."""
@@ -31,44 +118,32 @@ class Recipe(BaseModel):
     """A row of `domains.DOMAINS`: its system prompt goes into the template, its data is trained on."""
     base: str
     """Model reference of the base."""
-    rank: int = Field(8, ge=1, le=512)
-    """LoRA rank r (https://arxiv.org/abs/2106.09685)."""
-    alpha: int = Field(16, ge=1)
-    """LoRA scaling: the update is multiplied by alpha / rank."""
-    dropout: float = Field(0.0, ge=0, lt=1)
-    """LoRA dropout."""
-    target_modules: str | list[str] = "all-linear"
-    """Layers that get an adapter: PEFT's `all-linear`, or module names."""
-    lora: dict[str, Any] = Field(default_factory=dict)
-    """More arguments of PEFT's LoraConfig: those of LORA_OPTIONS. `truemark export --plan` says which formats can hold them."""
-    learning_rate: float = Field(2e-3, gt=0)
-    """Peak of the schedule: linear warm-up, then cosine to a twentieth of it."""
-    batch_size: int = Field(16, ge=1)
-    """Examples a step."""
-    steps: int = Field(60, ge=1)
-    """Optimizer steps; examples are repeated, reshuffled, when they run out."""
-    warmup_steps: int = Field(8, ge=0)
-    save_every: int = Field(20, ge=1)
-    """Steps between checkpoints: what an interruption can cost."""
+    method: str = "sft"
+    """A row of `train.methods.METHODS`."""
+    start: str | None = None
+    """Model reference of an adapter of this base that training goes on from; None starts a new one."""
     seed: int = 7
+    lora: Lora = Lora()
+    optim: Optim = Optim()
+    data: Data = Data()
+    run: Run = Run()
+    options: dict[str, Any] = Field(default_factory=dict)
+    """The method's own settings: the fields of its `Options`."""
 
-    @field_validator("lora")
-    @classmethod
-    def _known(cls, value: dict[str, Any]) -> dict[str, Any]:
-        unknown = sorted(set(value) - set(LORA_OPTIONS))
-        if unknown:
-            raise ValueError(f"unknown {', '.join(unknown)}; known are {', '.join(LORA_OPTIONS)}")
-        return value
-
-    def lora_config(self) -> dict[str, Any]:
-        """Arguments of PEFT's LoraConfig."""
+    def lora_config(self, layers: int | None = None) -> dict[str, Any]:
+        """Arguments of PEFT's LoraConfig, for a base with so many blocks."""
+        top = self.lora.top_layers
+        if top is not None and layers is not None and top > layers:
+            raise InvalidConfig(f"lora.top_layers is {top}, but {self.base} has {layers} layers")
+        chosen = {} if top is None or layers is None else {"layers_to_transform": list(range(layers - top, layers))}
         return {
-            "r": self.rank,
-            "lora_alpha": self.alpha,
-            "lora_dropout": self.dropout,
-            "target_modules": self.target_modules,
+            "r": self.lora.rank,
+            "lora_alpha": self.lora.alpha,
+            "lora_dropout": self.lora.dropout,
+            "target_modules": self.lora.target_modules,
             "task_type": "CAUSAL_LM",
-            **self.lora,
+            **chosen,
+            **(self.lora.model_extra or {}),
         }
 
 
@@ -77,42 +152,113 @@ def names() -> list[str]:
     return sorted(path.stem for path in RECIPES.glob("*.yaml"))
 
 
-def load(text: str) -> Recipe:
-    """A recipe by path, by name, or by domain (its `-smollm2` recipe).
+def load(text: str, *, method: str | None = None, preset: str | None = None, changes: Sequence[str] = ()) -> Recipe:
+    """A recipe by path, by name, or by domain (its `-smollm2` recipe; with a method its `-smollm2-METHOD` one where that is shipped).
 
-    Raises UnknownName with the list, InvalidConfig with all errors of the file at once.
+    `preset` is one of the file's `presets`; `changes` are `section.key=value`, values in YAML. Raises UnknownName with the list,
+    InvalidConfig with all errors of the file at once.
     """
-    path = Path(text)
-    if path.suffix in (".yaml", ".yml"):
-        if not path.is_file():
-            raise InvalidConfig(f"no recipe file at {path.absolute()}", mend=f"choose one of: {', '.join(names())}")
-        return read(path)
-    for name in (text, f"{text}-smollm2"):
-        if name in names():
-            return read(RECIPES / f"{name}.yaml")
-    domains = [name.removesuffix("-smollm2") for name in names() if name.endswith("-smollm2")]
-    raise UnknownName("recipe", text, [*names(), *domains])
+    path = _find(text, method)
+    content = _content(path)
+    presets = content.pop("presets", {})
+    if not isinstance(presets, dict) or not all(isinstance(values, dict) for values in presets.values()):
+        raise InvalidConfig(f"{path}: expected `presets: {{NAME: {{section: …}}}}`")
+    if preset is not None:
+        if preset not in presets:
+            raise UnknownName("preset", preset, presets)
+        content = _merged(content, {"name": f"{content.get('name')}-{preset}", **presets[preset]})
+    if method is not None and content.get("method", "sft") != method:
+        content = _merged(content, {"name": f"{content.get('name')}-{method}", "method": method})
+    for change in changes:
+        content = _merged(content, _change(change))
+    return _validated(content, path)
 
 
 def read(path: Path) -> Recipe:
     """Parse one YAML file. Raises InvalidConfig."""
+    return load(str(path))
+
+
+def presets(path: Path) -> list[str]:
+    """Names of a recipe file's presets."""
+    return list(_content(path).get("presets") or {})
+
+
+def _find(text: str, method: str | None) -> Path:
+    path = Path(text)
+    if path.suffix in (".yaml", ".yml"):
+        if not path.is_file():
+            raise InvalidConfig(f"no recipe file at {path.absolute()}", mend=f"choose one of: {', '.join(names())}")
+        return path
+    for name in (*([f"{text}-{method}", f"{text}-smollm2-{method}"] if method else []), text, f"{text}-smollm2"):
+        if name in names():
+            return RECIPES / f"{name}.yaml"
+    domains = [name.removesuffix("-smollm2") for name in names() if name.endswith("-smollm2")]
+    raise UnknownName("recipe", text, [*names(), *domains])
+
+
+def _content(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+    except (OSError, yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidConfig(f"{path} is not YAML: {error}") from None
     if not isinstance(content, dict):
         raise InvalidConfig(f"{path}: expected `key: value` lines, found {type(content).__name__}")
+    return content
+
+
+def _change(text: str) -> dict[str, Any]:
+    """`optim.steps=60` → {"optim": {"steps": 60}}."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise InvalidConfig(f"expected section.key=value, found {text!r}", mend="--set optim.steps=60")
+    try:
+        parsed = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise InvalidConfig(f"--set {key}: {value!r} is not a YAML value: {error}") from None
+    for part in reversed(key.strip().split(".")):
+        parsed = {part: parsed}
+    return dict(parsed)
+
+
+def _merged(content: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """`content` with the values of `over` in it, section by section."""
+    both = {key: (content.get(key), value) for key, value in over.items()}
+    inner = {
+        key: _merged(old, new) if isinstance(old, dict) and isinstance(new, dict) else new
+        for key, (old, new) in both.items()
+    }
+    return {**content, **inner}
+
+
+def _validated(content: dict[str, Any], path: Path) -> Recipe:
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
-        lines = [f"  {'.'.join(map(str, item['loc']))}: {_in_words(item)}" for item in error.errors()]  # type: ignore[arg-type]
-        raise InvalidConfig(f"{path} has {len(lines)} errors:\n" + "\n".join(lines)) from None
+        raise InvalidConfig(f"{path} has {error.error_count()} errors:\n" + in_words(error, Recipe)) from None
 
 
-def _in_words(item: dict[str, Any]) -> str:
+def in_words(error: ValidationError, model: type[BaseModel]) -> str:
+    """A line for each error of a file that `model` describes."""
+    return "\n".join(f"  {'.'.join(map(str, item['loc']))}: {_in_words(item, model)}" for item in error.errors())  # type: ignore[arg-type]
+
+
+def _in_words(item: dict[str, Any], model: type[BaseModel]) -> str:
     if item["type"] != "extra_forbidden":
         return f"{item['msg']}, found {item['input']!r}"
-    close = difflib.get_close_matches(str(item["loc"][-1]), Recipe.model_fields, n=1, cutoff=0.5)
+    known: Any = model
+    for part in item["loc"][:-1]:  # the section that the key stands in
+        known = known.model_fields[part].annotation
+    name = str(item["loc"][-1])
+    for section, field in model.model_fields.items():
+        if (
+            known is model
+            and isinstance(field.annotation, type)
+            and issubclass(field.annotation, BaseModel)
+            and name in field.annotation.model_fields
+        ):
+            return f"unknown key here; it belongs under `{section}:`"
+    close = difflib.get_close_matches(name, known.model_fields, n=1, cutoff=0.5)
     return "unknown key" + (
-        f", did you mean `{close[0]}`?" if close else f"; known are {', '.join(Recipe.model_fields)}"
+        f", did you mean `{close[0]}`?" if close else f"; known are {', '.join(known.model_fields)}"
     )

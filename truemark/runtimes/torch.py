@@ -45,12 +45,25 @@ class TorchRuntime(BatchedRuntime):
         network: Any = (
             adapters.load(base, directory, dtype=kind) if model.kind == "adapter" else _checkpoint(base, kind)
         )
-        self.network = network.to(self.device).eval()
         own = directory if (directory / "tokenizer.json").is_file() else base
-        self.tokenizer: Any = AutoTokenizer.from_pretrained(own, trust_remote_code=False)
-        self.template = chat.read_template(own)
-        self.bos_token, self.eos_token = self.tokenizer.bos_token or "", self.tokenizer.eos_token or ""
-        self._eos = _end_tokens(self.network, self.tokenizer)
+        tokenizer = AutoTokenizer.from_pretrained(own, trust_remote_code=False)
+        self._hold(network.to(self.device), tokenizer, chat.read_template(own))
+
+    @classmethod
+    def around(cls, network: Any, tokenizer: Any, *, batch_size: int = 24) -> TorchRuntime:
+        """A runtime of a network that is in memory, e.g. while it is trained. It stays in evaluation mode."""
+        runtime = cls.__new__(cls)
+        runtime.device, runtime.batch_size = str(network.device), batch_size
+        runtime.dtype = str(network.dtype).removeprefix("torch.")
+        runtime._hold(network, tokenizer, tokenizer.chat_template)
+        return runtime
+
+    def _hold(self, network: Any, tokenizer: Any, template: str) -> None:
+        self.network = network.eval()
+        self.tokenizer: Any = tokenizer
+        self.template = template
+        self.bos_token, self.eos_token = tokenizer.bos_token or "", tokenizer.eos_token or ""
+        self._eos = _end_tokens(self.network, tokenizer)
 
     def logprobs(self, ids: Sequence[int]) -> np.ndarray:
         import torch

@@ -1,0 +1,121 @@
+"""The tokenizer and the PEFT model that a recipe asks for, on the device at hand; and how they are saved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from truemark import adapters, chat, compute
+from truemark.console import say
+from truemark.errors import MissingDependency
+from truemark.models import ModelRef
+from truemark.recipe import Recipe
+
+if TYPE_CHECKING:
+    import torch
+
+
+def load_tokenizer(base: ModelRef, system_prompt: str, special_tokens: list[str] | None = None) -> Any:
+    """The base's tokenizer with the domain's system prompt in its chat template, and the recipe's tokens in its vocabulary."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(base.local_path(), trust_remote_code=False)
+    tokenizer.chat_template = chat.with_default_system(chat.read_template(base.local_path()), system_prompt)
+    if special_tokens:
+        tokenizer.add_special_tokens({"additional_special_tokens": special_tokens}, replace_extra_special_tokens=False)
+    return tokenizer
+
+
+def load(recipe: Recipe, base: ModelRef, tokenizer: Any, start: ModelRef | None = None) -> Any:
+    """The PEFT model, its adapter trainable: a new one, or `start`'s. Seeds every generator first.
+
+    Raises MissingDependency for a quantized base without bitsandbytes, InvalidConfig for more layers than there are.
+    """
+    from peft import LoraConfig, get_peft_model
+    from transformers import set_seed
+
+    compute.prepare()
+    device, dtype = compute.device(), precision(recipe)
+    say(describe(recipe))
+    set_seed(recipe.seed)
+    options: dict[str, Any] = {"dtype": dtype}
+    if recipe.run.quantize != "none":
+        options |= {"quantization_config": _quantization(recipe, dtype), "device_map": {"": device}}
+    if start is not None:
+        model: Any = adapters.load(base.local_path(), start.local_path(), trainable=True, **options)
+        return _prepared(model, recipe)
+    network = adapters.plain(base.local_path(), **options)
+    config = recipe.lora_config(network.config.get_text_config().num_hidden_layers)
+    if recipe.data.special_tokens:
+        if len(tokenizer) > network.get_input_embeddings().weight.shape[0]:
+            network.resize_token_embeddings(len(tokenizer))
+        new = tokenizer.convert_tokens_to_ids(recipe.data.special_tokens)
+        config.setdefault("trainable_token_indices", {"embed_tokens": new})
+    return get_peft_model(_prepared(network, recipe), LoraConfig(**config))
+
+
+def precision(recipe: Recipe) -> torch.dtype:
+    """The number type of the base's weights and of the activations; LoRA's own weights are kept in fp32."""
+    import torch
+
+    chosen = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+    return chosen.get(recipe.run.precision) or compute.training_dtype(compute.device())
+
+
+def describe(recipe: Recipe) -> str:
+    """What the run will use, in a line."""
+    import torch
+
+    device = compute.device()
+    words = f"training on {device} in {str(precision(recipe)).removeprefix('torch.')}"
+    if recipe.run.quantize != "none":
+        words += f", base in {recipe.run.quantize} (bitsandbytes)"
+    return words + (
+        f", {torch.get_num_threads()} threads"
+        if device == "cpu"
+        else f" ({torch.get_device_module().get_device_name()})"
+        if device == "cuda"
+        else ""
+    )
+
+
+def _quantization(recipe: Recipe, dtype: Any) -> Any:
+    import importlib.util
+
+    from transformers import BitsAndBytesConfig
+
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise MissingDependency.extra("bitsandbytes", "bnb")
+    if recipe.run.quantize == "8bit":
+        return BitsAndBytesConfig(load_in_8bit=True)
+    # NF4 with double quantization, as in QLoRA (Dettmers et al. 2023, section 3)
+    return BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
+    )
+
+
+def _prepared(model: Any, recipe: Recipe) -> Any:
+    if recipe.run.quantize != "none":
+        from peft import prepare_model_for_kbit_training
+
+        return prepare_model_for_kbit_training(model, use_gradient_checkpointing=recipe.run.gradient_checkpointing)
+    if recipe.run.gradient_checkpointing:
+        model.enable_input_require_grads()
+    return model
+
+
+def save(model: Any, tokenizer: Any, recipe: Recipe, base: ModelRef, path: Path) -> None:
+    """PEFT's files, the tokenizer with its template, and a README, into directory `path`."""
+    from transformers import AutoConfig
+
+    model.peft_config["default"].base_model_name_or_path = recipe.base  # the reference, not a path of this machine
+    rows = AutoConfig.from_pretrained(base.local_path(), trust_remote_code=False).get_text_config().vocab_size
+    grown = model.get_input_embeddings().weight.shape[0] != rows
+    # `auto` would look the base up on the Hub; embeddings are saved whole only where the vocabulary grew
+    model.save_pretrained(path, safe_serialization=True, save_embedding_layers=grown)
+    tokenizer.save_pretrained(path)
+    (path / "README.md").write_text(
+        f"# {recipe.name}\n\nA LoRA adapter (rank {recipe.lora.rank}) for `{recipe.base}`, domain `{recipe.domain}`, made by "
+        "Truemark. `truemark.json` says from what, `training.json` how.\n",
+        encoding="utf-8",
+    )
