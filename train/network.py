@@ -23,7 +23,25 @@ def load_tokenizer(base: ModelRef, system_prompt: str, special_tokens: list[str]
     tokenizer.chat_template = chat.with_default_system(chat.read_template(base.local_path()), system_prompt)
     if special_tokens:
         tokenizer.add_special_tokens({"additional_special_tokens": special_tokens}, replace_extra_special_tokens=False)
+    if (end := _end_of_turn(tokenizer, base)) is not None:
+        tokenizer.eos_token = tokenizer.convert_ids_to_tokens(end)
     return tokenizer
+
+
+def _end_of_turn(tokenizer: Any, base: ModelRef) -> int | None:
+    """The end token that the template closes an answer with, where it is not the tokenizer's own; None where it is, or there is none.
+
+    Llama 3's first release names `<|end_of_text|>` as eos and closes turns with `<|eot_id|>`: generation_config.json lists both.
+    """
+    from transformers import GenerationConfig
+
+    talk = [{"role": "user", "content": "?"}, {"role": "assistant", "content": "!"}]
+    ids = tokenizer(tokenizer.apply_chat_template(talk, tokenize=False), add_special_tokens=False)["input_ids"]
+    if tokenizer.eos_token_id in ids or not (base.local_path() / "generation_config.json").is_file():
+        return None
+    named = GenerationConfig.from_pretrained(base.local_path()).eos_token_id
+    ends = set(named if isinstance(named, list) else [named])
+    return next((token for token in reversed(ids) if token in ends), None)
 
 
 def load(recipe: Recipe, base: ModelRef, tokenizer: Any, start: ModelRef | None = None) -> Any:
@@ -50,7 +68,9 @@ def load(recipe: Recipe, base: ModelRef, tokenizer: Any, start: ModelRef | None 
         if len(tokenizer) > network.get_input_embeddings().weight.shape[0]:
             network.resize_token_embeddings(len(tokenizer))
         new = tokenizer.convert_tokens_to_ids(recipe.data.special_tokens)
-        config.setdefault("trainable_token_indices", {"embed_tokens": new})
+        tied = network.get_output_embeddings().weight is network.get_input_embeddings().weight
+        # a head of its own has rows of its own for them: left as they were made, the model could read the tokens but never write them
+        config.setdefault("trainable_token_indices", {"embed_tokens": new, **({} if tied else {"lm_head": new})})
     return get_peft_model(_prepared(network, recipe), LoraConfig(**config))
 
 
