@@ -41,7 +41,13 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 
 def checkpoint(
-    path: Path, seed: int = 0, *, architecture: str = "llama", tied: bool = True, layers: int = 2, family: str | None = None
+    path: Path,
+    seed: int = 0,
+    *,
+    architecture: str = "llama",
+    tied: bool = True,
+    layers: int = 2,
+    family: str | None = None,
 ) -> Path:
     """Hidden size 64, 2 layers, the real vocabulary; with a `family` its template and special tokens, and biases that are not zero."""
     import torch
@@ -78,6 +84,14 @@ def _dress(tokenizer: Any, family: str) -> list[int]:
     tokenizer.add_special_tokens({"additional_special_tokens": [marks["end"], *marks["more"]]})
     tokenizer.chat_template = (TEMPLATES / f"{family}.jinja").read_text()
     tokenizer.pad_token = None
+    if family.startswith(
+        "llama"
+    ):  # theirs keeps line breaks together, so that an answer does not change the prompt's last token
+        from tokenizers import Regex, pre_tokenizers
+
+        backend = tokenizer.backend_tokenizer
+        breaks = pre_tokenizers.Split(Regex(r"\s*[\r\n]+"), "isolated")
+        backend.pre_tokenizer = pre_tokenizers.Sequence([breaks, backend.pre_tokenizer])
     ends: list[int] = tokenizer.convert_tokens_to_ids(list(dict.fromkeys([marks["eos"], marks["end"]])))
     return ends
 
