@@ -13,7 +13,7 @@ from typing import Any
 
 import domains
 from domains.base import Domain
-from train import dev, methods
+from train import dev, engines, methods
 from train.curves import plot
 from train.methods import Job, Trained
 from truemark import artifacts, models
@@ -146,6 +146,7 @@ def _run(
     work: Path,
     out: Path,
 ) -> tuple[Trained, float]:
+    engines.first(recipe)
     _hush()
     _track(recipe, out)
     began = time.monotonic()

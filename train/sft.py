@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from train import dev, methods, network
+from train import dev, engines, methods, network
 from train.data import IGNORED, Tokenized, collate, fitting, in_training_order, packed, tokenize
 from train.methods import Job, Trained
 from train.trainer import arguments, run
@@ -33,6 +33,10 @@ def train(job: Job) -> Trained:
     """
     tokenizer = network.load_tokenizer(job.base, job.domain.SYSTEM_PROMPT, job.recipe.data.special_tokens)
     ordered, steps = lay_out(job, tokenize(job.rows, tokenizer))
+    if job.recipe.run.engine == "mlx":
+        from train import mlx
+
+        return mlx.fit(job, ordered, steps, tokenizer)
     return fit(job, ordered, steps, tokenizer)
 
 
@@ -56,6 +60,8 @@ def fit(job: Job, ordered: list[Tokenized], steps: int, tokenizer: Any, loss: Lo
 
     recipe = job.recipe
     model = network.load(recipe, job.base, tokenizer, job.start)
+    if loss is None:
+        loss = engines.unsloth_loss if engines.unsloth(recipe) else _shared_unless_noisy(recipe)
     columns = {
         "input_ids": [row.ids for row in ordered],
         "labels": [row.labels for row in ordered],
@@ -63,7 +69,7 @@ def fit(job: Job, ordered: list[Tokenized], steps: int, tokenizer: Any, loss: Lo
     }
     if ordered[0].positions is not None:
         columns["position_ids"] = [row.positions for row in ordered]
-    trainer = _trainer_class(loss or partial(completion_loss, share=recipe.optim.neftune is None))(
+    trainer = _trainer_class(loss)(
         model=model,
         args=_arguments(recipe, steps, job.work),
         train_dataset=Dataset.from_dict(columns),
@@ -85,6 +91,10 @@ def fit(job: Job, ordered: list[Tokenized], steps: int, tokenizer: Any, loss: Lo
             "loss_tokens": sum(label != IGNORED for row in ordered for label in row.labels),
         },
     )
+
+
+def _shared_unless_noisy(recipe: Recipe) -> Loss:
+    return partial(completion_loss, share=recipe.optim.neftune is None)
 
 
 def _arguments(recipe: Recipe, steps: int, work: Path) -> Any:
