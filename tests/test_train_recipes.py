@@ -564,6 +564,7 @@ MLX = ["name=m", "run.engine=mlx", "run.precision=fp32", "run.save_every=2", "ru
        "optim.accumulate=2", "optim.warmup_steps=2", "lora.dropout=0.1", "lora.top_layers=1"]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_mlx_trains_the_adapter_that_peft_loads(
     tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:

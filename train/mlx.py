@@ -71,7 +71,11 @@ def load(recipe: Recipe, base: ModelRef) -> Any:
     model, _ = load_model(path, lazy=True, model_config=flat(config))
     model.update(tree_map(lambda weight: weight.astype(dtype), model.parameters()))
     model.freeze()
-    settings = {"rank": recipe.lora.rank, "scale": recipe.lora.alpha / recipe.lora.rank, "dropout": recipe.lora.dropout}
+    settings: dict[str, Any] = {
+        "rank": recipe.lora.rank,
+        "scale": recipe.lora.alpha / recipe.lora.rank,
+        "dropout": recipe.lora.dropout,
+    }
     wanted = recipe.lora.target_modules
     if not isinstance(wanted, str):
         inside = [name for name, _ in model.layers[0].named_modules()]
@@ -124,21 +128,22 @@ def _train(model: Any, job: Job, ordered: Sequence[Tokenized], steps: int) -> li
             items = sum(label != IGNORED for row in rows for label in row.labels[1:])
             loss, grads = mx.array(0.0), None
             for start in range(0, len(rows), size // parts):
-                value, found = step_loss(model, *_batch(rows[start : start + size // parts]), items)
-                loss = loss + value
+                part, found = step_loss(model, *_batch(rows[start : start + size // parts]), items)
+                loss = loss + part
                 grads = found if grads is None else tree_map(mx.add, grads, found)
             grads, norm = optimizers.clip_grad_norm(grads, recipe.optim.max_grad_norm)
             optimizer.learning_rate = rate(recipe, step, steps)
             optimizer.update(model, grads)
             mx.eval(model.trainable_parameters(), optimizer.state, loss, norm)
-            if not math.isfinite(loss.item()):
+            value = float(loss.item())  # type: ignore[arg-type]
+            if not math.isfinite(value):
                 raise TruemarkError(
-                    f"the loss at step {step + 1} is {loss.item()}; its batch is {', '.join(row.name for row in rows)}",
+                    f"the loss at step {step + 1} is {value}; its batch is {', '.join(row.name for row in rows)}",
                     mend="look at these examples, or lower optim.learning_rate in the recipe",
                 )
-            entry = {"step": step + 1, "loss": loss.item(), "learning_rate": rate(recipe, step, steps)}
-            log.append({**entry, "grad_norm": norm.item()})
-            advance(1, f"loss {loss.item():.3f}")
+            entry: dict[str, float] = {"step": step + 1, "loss": value, "learning_rate": rate(recipe, step, steps)}
+            log.append({**entry, "grad_norm": float(norm.item())})
+            advance(1, f"loss {value:.3f}")
             if (step + 1) % recipe.run.save_every == 0 or step + 1 == steps:
                 _checkpoint(model, optimizer, log, job.work)
     return log
@@ -194,8 +199,10 @@ def _resume(model: Any, optimizer: Any, work: Path) -> list[dict[str, float]]:
     found = last_checkpoint(work)
     if found is None:
         return []
-    model.update(tree_unflatten(list(mx.load(f"{found}/adapter.safetensors").items())))
-    optimizer.state = tree_unflatten(list(mx.load(f"{found}/optimizer.safetensors").items()))
+    weights: Any = mx.load(f"{found}/adapter.safetensors")
+    state: Any = mx.load(f"{found}/optimizer.safetensors")
+    model.update(tree_unflatten(list(weights.items())))
+    optimizer.state = tree_unflatten(list(state.items()))
     log: list[dict[str, float]] = json.loads((Path(found) / "log.json").read_text())
     return log
 
@@ -208,12 +215,13 @@ def write(model: Any, tokenizer: Any, recipe: Recipe, path: Path) -> None:
     from safetensors.numpy import save_file
 
     tensors, targets = {}, set()
-    for name, weight in tree_flatten(model.trainable_parameters()):
+    trained: list[Any] = tree_flatten(model.trainable_parameters())  # type: ignore[assignment]
+    for name, weight in trained:
         module, _, factor = name.rpartition(".")
         targets.add(module.rpartition(".")[2])
         tensors[f"base_model.model.{module}.{FACTORS[factor]}.weight"] = np.ascontiguousarray(np.array(weight).T)
     save_file(tensors, path / WEIGHTS, metadata={"format": "pt"})
     config = {**recipe.lora_config(len(model.layers)), "target_modules": sorted(targets)}
-    LoraConfig(**config, base_model_name_or_path=recipe.base, inference_mode=True).save_pretrained(path)
+    LoraConfig(**config, base_model_name_or_path=recipe.base, inference_mode=True).save_pretrained(str(path))
     tokenizer.save_pretrained(path)
     torch_side.write_readme(recipe, path)

@@ -176,9 +176,9 @@ def write_readme(recipe: Recipe, path: Path) -> None:
 
 def _has_untrained_rows(model: Any, rows: int) -> bool:
     """Whether embedding or head have rows beyond the base's that are in no `trainable_token_indices`: only a whole matrix would keep those."""
-    embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
-    new = set(range(rows, embedding.weight.shape[0]))
+    new = set(range(rows, model.get_input_embeddings().weight.shape[0]))
     trained = model.peft_config["default"].trainable_token_indices or {}
     trained = trained if isinstance(trained, dict) else {"embed_tokens": trained}
-    names = ["embed_tokens"] if embedding.weight.data_ptr() == head.weight.data_ptr() else ["embed_tokens", "lm_head"]
+    tied = model.get_base_model().config.get_text_config().tie_word_embeddings
+    names = ["embed_tokens"] if tied else ["embed_tokens", "lm_head"]
     return any(not new <= set(trained.get(name, ())) for name in names)
