@@ -21,7 +21,7 @@ from truemark.artifacts import Artifact, Parent
 from truemark.console import duration, say
 from truemark.errors import InvalidArtifact, InvalidConfig, MissingDependency, TruemarkError
 from truemark.files import read_jsonl, sha256_file, sha256_json, storage_errors, write_json
-from truemark.recipe import Recipe
+from truemark.recipe import Recipe, oddities
 
 
 def train_adapter(
@@ -37,6 +37,8 @@ def train_adapter(
     methods.read_options(recipe, method.Options)
     base = models.resolve(recipe.base)
     start = _start(recipe, base)
+    for line in oddities(recipe, json.loads((base.local_path() / "config.json").read_text(encoding="utf-8"))):
+        say(f"warning: {line}")
     data = data or Path("data") / recipe.domain / method.DATA
     if not data.is_file():
         raise TruemarkError(f"no training data at {data}", mend=_make(method.DATA, recipe.domain))

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from truemark.console import say
+from truemark.errors import TruemarkError
 
 
 def train(
     recipe: Annotated[
         str, typer.Argument(help="A recipe's name, a domain (its recipe for the embedded base), or a YAML file.")
-    ],
+    ] = "",
     *,
+    listed: Annotated[bool, typer.Option("--list", help="Say which recipes are shipped, and stop.")] = False,
     method: Annotated[str | None, typer.Option(help="Another training method than the recipe's.")] = None,
     preset: Annotated[str | None, typer.Option(help="One of the recipe's presets, e.g. trial.")] = None,
     change: Annotated[
@@ -27,13 +29,21 @@ def train(
     out: Annotated[Path | None, typer.Option(help="Where the adapter goes; default runs/NAME.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Insist on continuing an interrupted run.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Train again what is already there.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the adapter's id and path as JSON.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the adapter's id and path, or the list, as JSON.")
+    ] = False,
 ) -> None:
     """Train a LoRA adapter from a recipe. An interrupted run continues by itself."""
     from train.adapter import train_adapter
     from truemark import portability
-    from truemark.recipe import load
+    from truemark.recipe import listing, load
 
+    if listed:
+        rows = listing()
+        print(json.dumps(rows, indent=2) if as_json else _table(rows))
+        return
+    if not recipe:
+        raise TruemarkError("expected a recipe's name, a domain or a YAML file", mend="truemark train --list")
     changes = [*change, *([f"start={json.dumps(start)}"] if start else [])]
     wanted = load(recipe, method=method, preset=preset, changes=changes)
     for line in portability.grouped(portability.lint(portability.of_recipe(wanted), portability.FAMILIES)):
@@ -42,3 +52,17 @@ def train(
     say(f"{artifact.manifest.kind} {artifact.id} → {artifact.path}")
     if as_json:
         print(json.dumps({"id": artifact.id, "path": str(artifact.path), "sha256": artifact.sha}))
+
+
+def _table(rows: list[dict[str, Any]]) -> str:
+    """Aligned columns; what a recipe is stands on a line of its own below it."""
+    texts = [
+        [row["name"], row["method"], row["base"], "presets " + ", ".join(row["presets"]) if row["presets"] else ""]
+        for row in rows
+    ]
+    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
+    return "\n".join(
+        "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
+        + f"\n    {row['about']}"
+        for line, row in zip(texts, rows, strict=True)
+    )

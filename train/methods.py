@@ -12,12 +12,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from domains.base import Domain
 from truemark.errors import InvalidConfig, UnknownName
 from truemark.models import ModelRef
-from truemark.recipe import Recipe, in_words
+from truemark.recipe import Recipe, Settings, in_words
 
 METHODS = {
     "sft": "train.sft",
@@ -25,10 +25,8 @@ METHODS = {
 """Name → module, read lazily."""
 
 
-class Options(BaseModel):
+class Options(Settings):
     """A method's own settings. Subclassed in each method's file; this one is a method without any."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 @dataclass(frozen=True)

@@ -135,7 +135,9 @@ def completion_loss(model: Any, batch: dict[str, Any], items: Any = None, *, sha
 
     ids, labels, positions = batch["input_ids"], batch["labels"], batch.get("position_ids")
     causal = model.get_base_model()
-    shared = _shared_prefix(ids, labels) if share and positions is None else 0
+    # recomputed layers keep no cache (`GradientCheckpointingLayer` drops it with a warning): the prefix would be lost to all rows
+    share = share and positions is None and not causal.is_gradient_checkpointing
+    shared = _shared_prefix(ids, labels) if share else 0
     cache: Any = None
     if shared:
         cache = DynamicCache()
