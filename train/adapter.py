@@ -13,7 +13,7 @@ from typing import Any
 
 import domains
 from domains.base import Domain
-from train import dev, methods
+from train import dev, distributed, methods
 from train.curves import plot
 from train.methods import Job, Trained
 from truemark import artifacts, models
@@ -35,6 +35,7 @@ def train_adapter(
     domain = domains.get(recipe.domain)
     method = methods.get(recipe.method)
     methods.read_options(recipe, method.Options)
+    distributed.rows_each(recipe)
     base = models.resolve(recipe.base)
     start = _start(recipe, base)
     data = data or Path("data") / recipe.domain / method.DATA
@@ -52,11 +53,18 @@ def train_adapter(
         say(f"{out} is {done.id}, made from the same recipe, data and base (--force trains it again)")
         return done
     work = out.parent / ".work" / out.name
-    _open_work(work, fingerprint, resume=resume, force=force)
+    distributed.join()
+    if distributed.main():
+        _open_work(work, fingerprint, resume=resume, force=force)
+    distributed.wait()
     rows = read_jsonl(data)
     if not rows:
         raise TruemarkError(f"{data} has no examples", mend=_make(method.DATA, recipe.domain))
     trained, seconds = _run(recipe, domain, base, start, rows, data, work, out)
+    if not distributed.main():
+        trained.save(out)  # gives its part of the weights; writes nothing
+        distributed.wait()
+        return artifacts.open_artifact(out)
     with artifacts.create(
         out,
         kind=trained.kind,
@@ -81,6 +89,7 @@ def train_adapter(
         draft.manifest.levels = [level for level in domain.LEVELS if level in found]
         draft.manifest.seed = recipe.seed
     shutil.rmtree(work, ignore_errors=True)
+    distributed.wait()
     return artifacts.open_artifact(out)
 
 

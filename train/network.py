@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from train import distributed
 from truemark import adapters, chat, compute
 from truemark.console import say
 from truemark.errors import MissingDependency
@@ -105,14 +106,17 @@ def _prepared(model: Any, recipe: Recipe) -> Any:
 
 
 def save(model: Any, tokenizer: Any, recipe: Recipe, base: ModelRef, path: Path) -> None:
-    """PEFT's files, the tokenizer with its template, and a README, into directory `path`."""
+    """PEFT's files, the tokenizer with its template, and a README, into directory `path`: by the main process, with the others' help."""
     from transformers import AutoConfig
 
+    weights = distributed.whole(model)
+    if not distributed.main():
+        return
     model.peft_config["default"].base_model_name_or_path = recipe.base  # the reference, not a path of this machine
     rows = AutoConfig.from_pretrained(base.local_path(), trust_remote_code=False).get_text_config().vocab_size
     grown = model.get_input_embeddings().weight.shape[0] != rows
     # `auto` would look the base up on the Hub; embeddings are saved whole only where the vocabulary grew
-    model.save_pretrained(path, safe_serialization=True, save_embedding_layers=grown)
+    model.save_pretrained(path, safe_serialization=True, save_embedding_layers=grown, state_dict=weights)
     tokenizer.save_pretrained(path)
     (path / "README.md").write_text(
         f"# {recipe.name}\n\nA LoRA adapter (rank {recipe.lora.rank}) for `{recipe.base}`, domain `{recipe.domain}`, made by "
