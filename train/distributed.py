@@ -108,13 +108,13 @@ def loss_as_forward(model: Any, loss: Callable[[Any, dict[str, Any], Any], Any])
     model.forward = forward
 
 
-def whole(model: Any) -> dict[str, Any] | None:
-    """The adapter's entries of `state_dict()`, gathered on the CPU; None where nothing is split, and PEFT can read the model itself.
+def whole(model: Any) -> dict[str, Any]:
+    """The model's `state_dict()`; of one that several processes train the adapter's entries, gathered on the CPU.
 
     All processes must call it. Embeddings are among them: a grown vocabulary is saved whole. Raises TruemarkError under FSDP version 1.
     """
     if processes() == 1:
-        return None
+        return dict(model.state_dict())
     from torch.distributed.fsdp import FullyShardedDataParallel
     from torch.distributed.tensor import DTensor
 
