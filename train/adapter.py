@@ -13,7 +13,7 @@ from typing import Any
 
 import domains
 from domains.base import Domain
-from train import dev, distributed, methods
+from train import dev, distributed, estimate, methods
 from train.curves import plot
 from train.methods import Job, Trained
 from truemark import artifacts, models
@@ -167,6 +167,10 @@ def _run(
     if trained.log:
         words.append(f"last loss {trained.log[-1]['loss']:.3f}")
     say(", ".join(words))
+    told, values = estimate.outcome(work)
+    if told:
+        say(told)
+        trained.report["estimate"] = values
     return trained, seconds
 
 

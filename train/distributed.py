@@ -24,7 +24,7 @@ from truemark.recipe import Recipe
 from truemark.settings import main_process as main
 from truemark.settings import processes
 
-__all__ = ["configs", "join", "launch", "loss_as_forward", "main", "processes", "rows_each", "shard_on_cpu", "wait", "whole"]
+__all__ = ["configs", "join", "launch", "loss_as_forward", "main", "processes", "rows_each", "shard_on_cpu", "shards", "wait", "whole"]
 
 CONFIGS = Path(__file__).parent / "accelerate"
 
@@ -92,6 +92,12 @@ def rows_each(recipe: Recipe) -> int:
             mend=f"--set optim.batch_size={-(-recipe.optim.batch_size // parts) * parts}",
         )
     return recipe.optim.batch_size // parts
+
+
+def shards() -> int:
+    """Into how many parts the base's weights are split."""
+    whole = os.environ.get("ACCELERATE_USE_FSDP") != "true" and os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE") != "3"
+    return 1 if whole else processes()
 
 
 def loss_as_forward(model: Any, loss: Callable[[Any, dict[str, Any], Any], Any]) -> None:

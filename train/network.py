@@ -46,13 +46,25 @@ def load(recipe: Recipe, base: ModelRef, tokenizer: Any, start: ModelRef | None 
         model: Any = adapters.load(base.local_path(), start.local_path(), trainable=True, **options)
         return _prepared(model, recipe)
     network = adapters.plain(base.local_path(), **options)
-    config = recipe.lora_config(network.config.get_text_config().num_hidden_layers)
+    config = lora_config(recipe, network)
     if recipe.data.special_tokens:
         if len(tokenizer) > network.get_input_embeddings().weight.shape[0]:
             network.resize_token_embeddings(len(tokenizer))
         new = tokenizer.convert_tokens_to_ids(recipe.data.special_tokens)
         config.setdefault("trainable_token_indices", {"embed_tokens": new})
     return get_peft_model(_prepared(network, recipe), LoraConfig(**config))
+
+
+def lora_config(recipe: Recipe, network: Any) -> dict[str, Any]:
+    """`Recipe.lora_config` for this network. PEFT takes chosen layers with named modules only: `all-linear` is spelled out for them."""
+    import torch
+
+    config = recipe.lora_config(network.config.get_text_config().num_hidden_layers)
+    if "layers_to_transform" in config and config["target_modules"] == "all-linear":
+        head = network.get_output_embeddings()
+        linear = [n for n, m in network.named_modules() if isinstance(m, torch.nn.Linear) and m is not head]
+        config["target_modules"] = sorted({name.rpartition(".")[2] for name in linear})
+    return config
 
 
 def precision(recipe: Recipe) -> torch.dtype:

@@ -128,9 +128,11 @@ def _network(config: Any) -> Any:
 def _with_adapter(network: Any, recipe: Recipe, blocks: int) -> Any:
     from peft import LoraConfig, get_peft_model
 
-    top = min(recipe.lora.top_layers or blocks, blocks)
+    from train.network import lora_config
+
+    top = recipe.lora.top_layers and min(recipe.lora.top_layers, blocks)
     fewer = recipe.model_copy(update={"lora": recipe.lora.model_copy(update={"top_layers": top})})
-    values = {**fewer.lora_config(blocks), "init_lora_weights": True}  # others look at weights
+    values = {**lora_config(fewer, network), "init_lora_weights": True}  # others look at weights
     values.pop("trainable_token_indices", None)
     return get_peft_model(network, LoraConfig(**values))
 

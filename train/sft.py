@@ -12,10 +12,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from train import dev, distributed, methods, network
+from train import dev, distributed, estimate, methods, network
 from train.data import IGNORED, Tokenized, collate, fitting, in_training_order, packed, tokenize
 from train.methods import Job, Trained
-from train.trainer import arguments, run
+from train.trainer import arguments, run, steps_done
 from truemark.errors import InvalidConfig, TruemarkError
 from truemark.recipe import Recipe
 
@@ -55,6 +55,7 @@ def fit(job: Job, ordered: list[Tokenized], steps: int, tokenizer: Any, loss: Lo
     from datasets import Dataset
 
     recipe = job.recipe
+    estimate.announce(recipe, job.base.local_path(), ordered, steps, job.work, done=steps_done(job.work))
     model = network.load(recipe, job.base, tokenizer, job.start)
     columns = {
         "input_ids": [row.ids for row in ordered],

@@ -33,6 +33,12 @@ def last_checkpoint(work: Path) -> str | None:
     return str(max(whole, key=lambda path: int(path.name.rpartition("-")[2]))) if whole else None
 
 
+def steps_done(work: Path) -> int:
+    """Steps that an earlier run has left a whole checkpoint of."""
+    found = last_checkpoint(work)
+    return int(found.rpartition("-")[2]) if found else 0
+
+
 def arguments(recipe: Recipe, steps: int, work: Path) -> dict[str, Any]:
     """What every trainer of transformers is told: the fields of TrainingArguments that a recipe decides."""
     schedules: dict[str, dict[str, Any]] = {
