@@ -38,9 +38,7 @@ def train_adapter(
     distributed.rows_each(recipe)
     base = models.resolve(recipe.base)
     start = _start(recipe, base)
-    data = data or Path("data") / recipe.domain / method.DATA
-    if not data.is_file():
-        raise TruemarkError(f"no training data at {data}", mend=_make(method.DATA, recipe.domain))
+    data = methods.data_file(recipe, data)
     data_sha = sha256_file(data)
     fingerprint = {
         "recipe": recipe.model_dump(),
@@ -59,7 +57,7 @@ def train_adapter(
     distributed.wait()
     rows = read_jsonl(data)
     if not rows:
-        raise TruemarkError(f"{data} has no examples", mend=_make(method.DATA, recipe.domain))
+        raise TruemarkError(f"{data} has no examples", mend=methods.command_for(method.DATA, recipe.domain))
     trained, seconds = _run(recipe, domain, base, start, rows, data, work, out)
     if not distributed.main():
         trained.save(out)  # gives its part of the weights; writes nothing
@@ -91,11 +89,6 @@ def train_adapter(
     shutil.rmtree(work, ignore_errors=True)
     distributed.wait()
     return artifacts.open_artifact(out)
-
-
-def _make(file: str, domain: str) -> str:
-    """The command that makes a file of data/DOMAIN/."""
-    return f"truemark data {'pairs' if file == 'pairs.jsonl' else 'build'} {domain}"
 
 
 def _start(recipe: Recipe, base: models.ModelRef) -> models.ModelRef | None:

@@ -11,15 +11,17 @@ import json
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from train import dev, distributed, network, probe
-from train.data import IGNORED, Tokenized, collate
-from truemark import compute, meter
+import domains
+from train import dev, distributed, methods, network, probe
+from train.data import IGNORED, Tokenized, collate, tokenize
+from truemark import compute, meter, models
 from truemark.console import duration, say
-from truemark.files import write_json
+from truemark.errors import TruemarkError
+from truemark.files import read_jsonl, write_json
 from truemark.recipe import Recipe
 
 FILE = "estimate.json"
@@ -31,6 +33,10 @@ TOKENIZER = 4 << 20
 """A checkpoint's other files."""
 STEP = 0.012
 """Seconds a step of the trainer's own: collating, logging, callbacks."""
+CHARACTERS = 3
+"""Of text a token, where there is no tokenizer: prose has four, formulas and programs two or three."""
+FIRST = 3
+"""Steps that are timed where a method's work is not known before."""
 BITS = {"4bit": 4.127, "8bit": 8.0}
 """Bits a quantized weight; 4-bit with its doubly quantized scales (QLoRA, section 3)."""
 
@@ -82,6 +88,20 @@ class Estimate:
             f"estimate: {self.work.steps} steps, {self.work.tokens} tokens in about {duration(self.seconds)}, {size(self.peak)} of memory, "
             f"{size(self.disk)} on disk"
         )
+
+    def table(self) -> str:
+        """In lines, for a person."""
+        parts = ", ".join(f"{name} {size(count)}" for name, count in self.memory.items())
+        rows = [
+            ("time", f"about {duration(self.seconds)} on {self.device} in {self.precision}"),
+            ("memory", f"{size(self.peak)} at its peak: {parts}"),
+            ("steps", f"{self.work.steps}, {self.work.rows} rows"),
+            ("tokens", f"{self.work.tokens}, of which {self.work.loss_tokens} carry loss; {self.work.padded} with padding"),
+            ("checkpoint", f"{size(self.checkpoint)}; {size(self.disk)} of disk in all"),
+            *(("less memory", f"{size(peak)} with {knob}") for knob, peak in self.knobs.items()),
+            *(("note", note) for note in self.notes),
+        ]
+        return "\n".join(f"{name:12} {text}" for name, text in rows)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON value."""
@@ -213,6 +233,47 @@ def _changes(recipe: Recipe, counted: probe.Size, work: Work) -> list[tuple[str,
     if top:
         found.append((f"--set lora.top_layers={top}", changed("lora", top_layers=top), work))
     return found
+
+
+def dry_run(recipe: Recipe, data: Path | None) -> Estimate:
+    """What a run would need, without one: nothing is downloaded, no weights are read, nothing is written.
+
+    Raises what a run would raise before its first step, TruemarkError for a method that only its own steps can tell.
+    """
+    method = methods.get(recipe.method)
+    domain = domains.get(recipe.domain)
+    methods.read_options(recipe, method.Options)
+    if not hasattr(method, "lay_out"):
+        raise TruemarkError(
+            f"what a {recipe.method} run takes is not known before it: its first {FIRST} steps are timed, and the estimate printed then",
+            mend=f"truemark train … --dry-run estimates sft; for {recipe.method} start the run",
+        )
+    rows = read_jsonl(methods.data_file(recipe, data))
+    base = models.resolve(recipe.base)
+    notes = []
+    checkpoint = base.local_path()
+    if (checkpoint / "tokenizer_config.json").is_file():
+        tokenizer = network.load_tokenizer(base, domain.SYSTEM_PROMPT, recipe.data.special_tokens)
+        examples = tokenize(rows, tokenizer)
+    else:
+        notes.append(f"{recipe.base} has no tokenizer here: tokens are guessed, one for {CHARACTERS} characters")
+        examples = [_guessed(row, domain.SYSTEM_PROMPT) for row in rows]
+    if not any(checkpoint.glob("*.safetensors")):
+        notes.append(f"{recipe.base} has no weights here: truemark models pull {recipe.base}")
+    ordered, steps = method.lay_out(methods.Job(recipe, domain, base, rows, [], Path()), examples)
+    found = estimate(recipe, checkpoint, ordered, steps)
+    out = Path("runs") / recipe.name
+    if room(out) < found.disk:
+        notes.append(f"only {size(room(out))} are free on the disk of {out.parent}/")
+    return replace(found, notes=[network.describe(recipe), *notes])
+
+
+def _guessed(row: dict[str, Any], system: str) -> Tokenized:
+    """An example of as many tokens as its characters suggest; with loss on the assistant's."""
+    lengths = [(m["role"] == "assistant", len(m["content"]) // CHARACTERS + 4) for m in row["messages"]]
+    prompt = len(system) // CHARACTERS + 4
+    labels = [IGNORED] * prompt + [label for is_answer, n in lengths for label in [1 if is_answer else IGNORED] * n]
+    return Tokenized([1] * len(labels), labels, str(row.get("id", "")), level=str((row.get("meta") or {}).get("level", "")))
 
 
 def announce(recipe: Recipe, checkpoint: Path, rows: Sequence[Tokenized], steps: int, work: Path, done: int = 0) -> None:
