@@ -15,7 +15,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from domains.base import Domain
-from truemark.errors import InvalidConfig, UnknownName
+from truemark.errors import InvalidConfig, TruemarkError, UnknownName
 from truemark.models import ModelRef
 from truemark.recipe import Recipe, Settings, in_words
 
@@ -81,3 +81,17 @@ def read_options(recipe: Recipe, kind: type[Any]) -> Any:
         raise InvalidConfig(
             f"recipe {recipe.name}: {error.error_count()} errors in `options` of method {recipe.method}:\n{lines}"
         ) from None
+
+
+def data_file(recipe: Recipe, given: Path | None) -> Path:
+    """The training file: `given`, or the method's own of data/DOMAIN/. Raises TruemarkError where it is not there."""
+    file = get(recipe.method).DATA
+    path = given or Path("data") / recipe.domain / file
+    if not path.is_file():
+        raise TruemarkError(f"no training data at {path}", mend=command_for(file, recipe.domain))
+    return path
+
+
+def command_for(file: str, domain: str) -> str:
+    """The command that makes a file of data/DOMAIN/."""
+    return f"truemark data {'pairs' if file == 'pairs.jsonl' else 'build'} {domain}"

@@ -12,10 +12,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from train import dev, methods, network
+from train import dev, distributed, estimate, methods, network
 from train.data import IGNORED, Tokenized, collate, fitting, in_training_order, packed, tokenize
 from train.methods import Job, Trained
-from train.trainer import arguments, run
+from train.trainer import arguments, run, steps_done
 from truemark.errors import InvalidConfig, TruemarkError
 from truemark.recipe import Recipe
 
@@ -55,6 +55,7 @@ def fit(job: Job, ordered: list[Tokenized], steps: int, tokenizer: Any, loss: Lo
     from datasets import Dataset
 
     recipe = job.recipe
+    estimate.announce(recipe, job.base.local_path(), ordered, steps, job.work, done=steps_done(job.work))
     model = network.load(recipe, job.base, tokenizer, job.start)
     columns = {
         "input_ids": [row.ids for row in ordered],
@@ -63,7 +64,10 @@ def fit(job: Job, ordered: list[Tokenized], steps: int, tokenizer: Any, loss: Lo
     }
     if ordered[0].positions is not None:
         columns["position_ids"] = [row.positions for row in ordered]
-    trainer = _trainer_class(loss or partial(completion_loss, share=recipe.optim.neftune is None))(
+    # what a batch shares differs between processes, and they must go through a split model in step
+    share = recipe.optim.neftune is None and distributed.processes() == 1
+    distributed.loss_as_forward(model, loss or partial(completion_loss, share=share))
+    trainer = _trainer_class()(
         model=model,
         args=_arguments(recipe, steps, job.work),
         train_dataset=Dataset.from_dict(columns),
@@ -99,8 +103,8 @@ def _arguments(recipe: Recipe, steps: int, work: Path) -> Any:
     )
 
 
-def _trainer_class(loss: Loss) -> Any:
-    """SFTTrainer with this loss and a sampler that keeps the given order. A function, because TRL is imported late."""
+def _trainer_class() -> Any:
+    """SFTTrainer with the model's own loss and a sampler that keeps the given order. A function, because TRL is imported late."""
     from torch.utils.data import SequentialSampler
     from trl import SFTTrainer
 
@@ -113,12 +117,14 @@ def _trainer_class(loss: Loss) -> Any:
             self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
         ) -> Any:
             names = inputs.pop("names")
-            value = loss(self.accelerator.unwrap_model(model), inputs, num_items_in_batch)
+            value = model(batch=inputs, items=num_items_in_batch)
             if not value.isfinite():
                 raise TruemarkError(
                     f"the loss at step {self.state.global_step + 1} is {value.item()}; its batch is {', '.join(names)}",
                     mend="look at these examples, or lower optim.learning_rate in the recipe",
                 )
+            # the processes' gradients are averaged, but `num_items_in_batch` counts the tokens of all of them
+            value = value if num_items_in_batch is None else value * distributed.processes()
             return (value, None) if return_outputs else value
 
     return Trainer
