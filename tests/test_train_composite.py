@@ -67,8 +67,8 @@ def laid(
     return batch
 
 
-def tuned(base: Path, *, double: bool = True) -> Any:
-    """A model with a random adapter."""
+def tuned(base: Path) -> Any:
+    """A model with a random adapter, in float64 throughout."""
     import torch
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
@@ -81,7 +81,14 @@ def tuned(base: Path, *, double: bool = True) -> Any:
         for name, weight in model.named_parameters():
             if "lora_B" in name:
                 weight.normal_(std=0.1)
-    return model.double() if double else model
+    for module in model.modules():  # Llama's norm computes in float32 whatever comes in
+        if type(module).__name__ == "LlamaRMSNorm":
+            module.forward = partial(_norm, module)
+    return model.double()
+
+
+def _norm(module: Any, x: Any) -> Any:
+    return module.weight * x * (x.square().mean(-1, keepdim=True) + module.variance_epsilon).rsqrt()
 
 
 def by_hand(model: Any, examples: list[Contrasted], option: Options) -> dict[str, float]:
@@ -153,11 +160,11 @@ def test_gradients_are_those_of_finite_differences(
 
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     gradients = torch.autograd.grad(value(), weights)
-    assert sum(gradient.abs().sum() for gradient in gradients) > 1e-3
+    assert sum(gradient.abs().sum().item() for gradient in gradients) > 1e-3
     generator = torch.Generator().manual_seed(0)
     for _ in range(2):
         direction = [torch.randn(weight.shape, generator=generator, dtype=torch.float64) for weight in weights]
-        slope = sum((gradient * step).sum() for gradient, step in zip(gradients, direction, strict=True)).item()
+        slope = sum((gradient * step).sum().item() for gradient, step in zip(gradients, direction, strict=True))
         found = []
         for sign in (1, -2, 1):
             with torch.no_grad():
@@ -200,7 +207,7 @@ def test_a_wrong_answer_and_the_right_one_are_blind_to_each_other(
     examples = contrasted(rows()[:3], tokenizer, ROOM, 1, wrong=True, ngram=0)
     wanted = composite_loss(model, laid(examples, slice(None)), options=options(equivalence=1.0))[1]
     plain = sft.completion_loss(model, laid(examples, slice(None), wrong=False)).item()
-    assert wanted["ce"].item() == pytest.approx(plain, rel=1e-9)
+    assert wanted["ce"].item() == pytest.approx(plain, rel=1e-6)
 
 
 def test_unlikelihood_is_exact_at_both_ends_and_always_has_a_gradient() -> None:
@@ -250,8 +257,8 @@ def test_negatives_are_made_once_and_all_of_them_come_up(tokenizer: Any) -> None
         )
         assert not any(ROOM.check(text, row).passed for text in texts)  # type: ignore[arg-type]
         assert all(ids[-1] == tokenizer.eos_token_id for ids in made.negatives)
-    row = max(first, key=lambda row: len(row.negatives))
-    assert sorted(columns([row] * len(row.negatives))["negative"]) == sorted(row.negatives)
+    most = max(first, key=lambda made: len(made.negatives))
+    assert sorted(columns([most] * len(most.negatives))["negative"]) == sorted(most.negatives)
 
 
 def test_domains_without_negatives_have_none() -> None:
@@ -289,7 +296,7 @@ def home(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "base": str(tiny.shared(tmp_path_factory) / "base"),
         "method": "composite",
         "lora": {"rank": 4, "alpha": 8},
-        "optim": {"steps": 6, "batch_size": 4, "warmup_steps": 2},
+        "optim": {"steps": 4, "batch_size": 4, "warmup_steps": 1},
         "run": {"save_every": 2, "track": "none"},
         "options": {"semantic": 0.2, "equivalence": 0.5, "diversity": 0.5},
     }
@@ -310,24 +317,22 @@ def test_with_all_weights_0_it_is_sft(home: Path) -> None:
 
 
 @pytest.mark.parametrize("term", TERMS)
-def test_a_term_that_is_off_is_not_computed(
-    term: str, home: Path, monkeypatch: pytest.MonkeyPatch, tokenizer: Any
-) -> None:
+def test_a_term_that_is_off_is_not_computed(term: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     forbidden = {"semantic": "_sources", "equivalence": "_additive", "diversity": "unlikelihood"}[term]
 
     def called(*_: Any, **__: Any) -> Any:
         raise AssertionError(forbidden)
 
     monkeypatch.setattr(composite, forbidden, called)
-    path = run(home, "off", f"options.{term}=0", "optim.steps=2")
+    path = run(home, "off", f"options.{term}=0", "optim.steps=1")
     assert f"loss_{term}" not in json.loads((path / "training.json").read_text())["log"][0]
 
 
 def test_the_log_has_every_term_and_its_sum(home: Path) -> None:
     for accumulate in (1, 2):
-        path = run(home, f"log{accumulate}", f"optim.accumulate={accumulate}", "optim.steps=3")
+        path = run(home, f"log{accumulate}", f"optim.accumulate={accumulate}", "optim.steps=2")
         report = json.loads((path / "training.json").read_text())
-        assert report["negatives"] == 12 and report["copies"] > 12
+        assert report["negatives"] == 8 and report["copies"] > 8
         for entry in report["log"]:
             weights = {"loss_ce": 1.0, "loss_semantic": 0.2, "loss_equivalence": 0.5, "loss_diversity": 0.5}
             assert entry["loss"] == pytest.approx(sum(entry[key] * w for key, w in weights.items()), rel=1e-3)
@@ -341,7 +346,7 @@ def test_an_interrupted_run_continues_to_the_same_weights(home: Path, monkeypatc
     def interrupted(*arguments: Any, **named: Any) -> Any:
         nonlocal calls
         calls += 1
-        if calls == 6:
+        if calls == 4:
             raise KeyboardInterrupt
         return real(*arguments, **named)
 
@@ -368,7 +373,7 @@ def test_with_added_tokens_it_trains_loads_and_merges(home: Path) -> None:
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(path)
-    new = tokenizer.convert_tokens_to_ids(tags)
+    new = [int(str(tokenizer.convert_tokens_to_ids(tag))) for tag in tags]
     assert len(set(new)) == 2 and min(new) >= 49152 and tokenizer.unk_token_id not in new
     ids = torch.tensor([tokenizer(f"{tags[0]}passive{tags[1]}The dog slept.")["input_ids"]])
     assert set(new) <= set(ids[0].tolist())

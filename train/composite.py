@@ -18,6 +18,7 @@ None looks at sampled text: nothing there has a gradient. All are teacher-forced
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
 
@@ -128,17 +129,56 @@ def loss_terms(
     Cross entropy and L_d are means over `items`, the labelled tokens of the step; L_s and L_e over its `examples` (an example without a
     negative counts 0): by default those of this batch. So the parts of a step add up to it, though L_s contrasts within a part.
     """
+    read = _read(model, batch, share)
+    count = len(batch["labels"])
+    tokens = read.gold if items is None else items
+    parts = count if examples is None or items is None else examples
+    terms = {"ce": -read.likelihood[: read.gold].sum() / tokens}
+    if options.semantic:
+        answers = _means(read.states[: read.gold], read.rows, count)
+        terms["semantic"] = alignment(answers, _sources(model, batch), options) / parts
+    if options.equivalence:
+        terms["equivalence"] = preference(_ahead(read, batch)[read.contrasted], options) / parts
+    if options.diversity:
+        at = batch["copied_index"]
+        terms["diversity"] = unlikelihood(read.logits[at, batch["copied_token"]] - read.total[at]) / tokens
+    return terms
+
+
+def ahead(model: Any, batch: dict[str, Any]) -> Any:
+    """Nats a token by which each answer of a batch is likelier than the wrong one in its row, `[B]`."""
+    return _ahead(_read(model, batch, share=True), batch)
+
+
+@dataclass(frozen=True)
+class _Read:
+    """What a model says where something is asked of it: N tokens, those of the answers first, then those of the wrong ones."""
+
+    states: Any
+    """Last hidden states `[N, d]`."""
+    logits: Any
+    """`[N, V]`, in fp32 or more."""
+    total: Any
+    """Their log-sum-exp `[N]`."""
+    likelihood: Any
+    """Log-likelihood of the tokens `[N]`."""
+    rows: Any
+    """Row of each token of an answer, int64 `[gold]`."""
+    gold: int
+    contrasted: Any
+    """Rows that have a wrong answer, int64."""
+
+
+def _read(model: Any, batch: dict[str, Any], share: bool) -> _Read:
     import torch
 
-    labels = batch["labels"]
     network_ = model.get_base_model()
     mask = _additive(batch["mask"], network_.dtype) if "mask" in batch else None
     states, shared = sft.hidden_states(model, batch, share=share, mask=mask)
-    wanted = labels[:, shared + 1 :]
+    wanted = batch["labels"][:, shared + 1 :]
     keep = wanted != IGNORED
     rows = keep.nonzero()[:, 0]
-    read = states[:, :-1][keep]
-    targets, gold = wanted[keep], len(read)
+    read, targets = states[:, :-1][keep], wanted[keep]
     if mask is not None:
         read = torch.cat([read, states[batch["negative_row"], batch["negative_from"] - shared]])
         targets = torch.cat([targets, batch["negative_token"]])
@@ -146,22 +186,16 @@ def loss_terms(
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     total = logits.logsumexp(-1)
     likelihood = logits.gather(1, targets[:, None])[:, 0] - total
-    tokens = gold if items is None else items
-    parts = len(labels) if examples is None or items is None else examples
-    terms = {"ce": -likelihood[:gold].sum() / tokens}
-    if options.semantic:
-        terms["semantic"] = alignment(_means(read[:gold], rows, len(labels)), _sources(model, batch), options) / parts
-    if options.equivalence:
-        terms["equivalence"] = likelihood.new_zeros(())
-        if mask is not None:
-            right = _means(likelihood[:gold], rows, len(labels))
-            wrong = _means(likelihood[gold:], batch["negative_row"], len(labels))
-            has = batch["negative_row"].unique()
-            terms["equivalence"] = preference((right - wrong)[has], options) / parts
-    if options.diversity:
-        at = batch["copied_index"]
-        terms["diversity"] = unlikelihood(logits[at, batch["copied_token"]] - total[at]) / tokens
-    return terms
+    contrasted = rows[:0] if mask is None else batch["negative_row"].unique()
+    return _Read(read, logits, total, likelihood, rows, len(rows), contrasted)
+
+
+def _ahead(read: _Read, batch: dict[str, Any]) -> Any:
+    count = len(batch["labels"])
+    right = _means(read.likelihood[: read.gold], read.rows, count)
+    if not len(read.contrasted):
+        return right * 0
+    return right - _means(read.likelihood[read.gold :], batch["negative_row"], count)
 
 
 def alignment(answers: Any, sources: Any, options: Options) -> Any:
