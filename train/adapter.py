@@ -187,7 +187,7 @@ def _track(recipe: Recipe, out: Path) -> None:
 
 def _describe(path: Path, recipe: Recipe, trained: Trained, seconds: float) -> None:
     keys = ("step", "loss", "learning_rate", "grad_norm", "dev_score")
-    log = [{key: entry[key] for key in keys if key in entry} for entry in trained.log]
+    log = [{key: entry[key] for key in entry if key in keys or key.startswith("loss_")} for entry in trained.log]
     write_json(
         path / "training.json",
         {"recipe": recipe.model_dump(), **trained.report, "seconds": round(seconds, 1), "log": log},

@@ -21,6 +21,7 @@ from truemark.recipe import Recipe, Settings, in_words
 
 METHODS = {
     "sft": "train.sft",
+    "composite": "train.composite",
 }
 """Name → module, read lazily."""
 
