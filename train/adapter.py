@@ -33,13 +33,12 @@ def train_adapter(
     ModelNotFound or StorageError before any work where they can be known.
     """
     domain = domains.get(recipe.domain)
-    method = methods.get(recipe.method)
-    methods.read_options(recipe, method.Options)
+    file = methods.data_file(recipe)
     base = models.resolve(recipe.base)
     start = _start(recipe, base)
-    data = data or Path("data") / recipe.domain / method.DATA
+    data = data or Path("data") / recipe.domain / file
     if not data.is_file():
-        raise TruemarkError(f"no training data at {data}", mend=_make(method.DATA, recipe.domain))
+        raise TruemarkError(f"no training data at {data}", mend=_make(file, recipe.domain))
     data_sha = sha256_file(data)
     fingerprint = {
         "recipe": recipe.model_dump(),
@@ -55,7 +54,7 @@ def train_adapter(
     _open_work(work, fingerprint, resume=resume, force=force)
     rows = read_jsonl(data)
     if not rows:
-        raise TruemarkError(f"{data} has no examples", mend=_make(method.DATA, recipe.domain))
+        raise TruemarkError(f"{data} has no examples", mend=_make(file, recipe.domain))
     trained, seconds = _run(recipe, domain, base, start, rows, data, work, out)
     with artifacts.create(
         out,

@@ -31,12 +31,13 @@ def train(
 ) -> None:
     """Train a LoRA adapter from a recipe. An interrupted run continues by itself."""
     from train.adapter import train_adapter
-    from truemark import portability
+    from truemark import models, portability
     from truemark.recipe import load
 
     changes = [*change, *([f"start={json.dumps(start)}"] if start else [])]
     wanted = load(recipe, method=method, preset=preset, changes=changes)
-    for line in portability.grouped(portability.lint(portability.of_recipe(wanted), portability.FAMILIES)):
+    plan = None if wanted.base == models.NONE else portability.of_recipe(wanted)
+    for line in portability.grouped(portability.lint(plan, portability.FAMILIES)) if plan else []:
         say(f"warning: exports: {line}")
     artifact = train_adapter(wanted, data, out or Path("runs") / wanted.name, resume=resume, force=force)
     say(f"{artifact.manifest.kind} {artifact.id} → {artifact.path}")

@@ -1,6 +1,7 @@
 """Training methods: one file each, found by name, and the two shapes that they all take and give.
 
-A method is a module with `Options` (a pydantic model: the recipe's `options`), `DATA` (the file of data/DOMAIN/ that it reads) and
+A method is a module with `Options` (a pydantic model: the recipe's `options`), `DATA` (the file of data/DOMAIN/ that it reads, or a function
+from its options to that) and
 `train(job) -> Trained`. A further one is a copied file and one row here.
 """
 
@@ -21,6 +22,9 @@ from truemark.recipe import Recipe, in_words
 
 METHODS = {
     "sft": "train.sft",
+    "scratch": "train.scratch",
+    "gnn": "train.gnn",
+    "reward": "train.reward",
 }
 """Name → module, read lazily."""
 
@@ -72,6 +76,14 @@ def get(name: str) -> Any:
     if name not in METHODS:
         raise UnknownName("training method", name, METHODS)
     return import_module(METHODS[name])
+
+
+def data_file(recipe: Recipe) -> str:
+    """The file of data/DOMAIN/ that a recipe's method reads. Raises UnknownName, or InvalidConfig with all errors of `options`."""
+    method = get(recipe.method)
+    options = read_options(recipe, method.Options)
+    file: str = method.DATA(options) if callable(method.DATA) else method.DATA
+    return file
 
 
 def read_options(recipe: Recipe, kind: type[Any]) -> Any:

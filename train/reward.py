@@ -85,6 +85,7 @@ def load(job: Job, level: str, tokenizer: Any) -> Any:
     model = _plain(job.base.local_path(), level, network.precision(recipe), tokenizer)
     config = recipe.lora_config(model.config.get_text_config().num_hidden_layers)
     config["task_type"] = "SEQ_CLS" if level == "answer" else "TOKEN_CLS"  # so that PEFT trains and saves the head whole
+    config["exclude_modules"] = ["score", "classifier"]  # and `all-linear` does not take it for one of the layers
     if recipe.run.gradient_checkpointing:
         model.enable_input_require_grads()
     return get_peft_model(model, LoraConfig(**config))
@@ -266,6 +267,12 @@ def save(model: Any, tokenizer: Any, job: Job, options: Options, path: Path) -> 
     """PEFT's files with the head, the tokenizer, and what is judged."""
     network.save(model, tokenizer, job.recipe, job.base, path)
     write_json(path / HEAD, {"level": options.level})
+    what = "one reward of an answer" if options.level == "answer" else "P(right) of each step of an answer"
+    (path / "README.md").write_text(
+        f"# {job.recipe.name}\n\nA reward model (LoRA, rank {job.recipe.lora.rank}, and a head) on `{job.recipe.base}`, domain "
+        f"`{job.recipe.domain}`, made by Truemark: `train.scorers.score(path, question, answer)` gives {what}.\n",
+        encoding="utf-8",
+    )
 
 
 class Scorer:
