@@ -5,7 +5,8 @@ a number, variable, function, operator or relation; one for the question, and on
 
 Edges that stay in the question or in one line go both ways (the argument of an operation, with its order; a part of a line). Edges from one
 line to another go forward only: question → line, line → next line, a number or variable → the same one where it is met next (in the same
-line too: the two sides of `22 - 7 = 15` are one number). So a line's score depends on the question and the lines up to it, and all lines of a solution are scored in one pass.
+line too: the two sides of `22 - 7 = 15` are one number). So a line's score depends on the question and the lines up to it, and all lines of
+a solution are scored in one pass.
 """
 
 from __future__ import annotations
@@ -63,9 +64,10 @@ def graph(question: str, lines: Sequence[str], *, values: bool = True) -> Graph:
         maker.edge(root, place, "asked")
         if before != root:
             maker.edge(before, place, "next")
-        for clause in claims(line):
+        found = claims(line)
+        for clause in found:
             maker.clause(clause, place)
-        if not any(target == place for target in maker.graph.targets[-1:]):
+        if not found:
             maker.bare(line, place)
             before = place
     return maker.graph
