@@ -1,6 +1,6 @@
 """The transformer from scratch with and without places in the expression: same data, same order, same seeds.
 
-    python -m benchmarks.structure [--quick] [--seeds 1,2,3] [--data-seed 7] [--work .bench]    → benchmarks/results/structure.json
+    python -m benchmarks.structure [--quick] [--seeds 1,2,3] [--data-seed 7] [--work DIR]    → benchmarks/results/structure.json
 
 Trained on the basics of the math domain through `train.adapter` as `truemark train math-scratch` would; asked on its dev split in both slices
 (`numbers`: trained wordings, new problems; `wording`: wordings that were never trained on). Each trained model and its answers stay in
@@ -99,7 +99,7 @@ def main() -> None:
     parser.add_argument("--data-seed", type=int, default=7)
     parser.add_argument("--rows", type=int, default=12000, help="training examples")
     parser.add_argument("--steps", type=int, default=1200)
-    parser.add_argument("--work", type=Path, default=Path(".bench/structure"))
+    parser.add_argument("--work", type=Path, default=Path("runs/bench/structure"))
     wanted = parser.parse_args()
     if wanted.quick:
         wanted.seeds, wanted.rows, wanted.steps = "1,2", 400, 60

@@ -123,11 +123,13 @@ def network() -> Any:
             groups = [(edges == kind).nonzero()[:, 0] for kind in range(len(EDGES))]
             degree = torch.ones_like(state[:, :1]).index_add(0, targets, torch.ones_like(targets[:, None], dtype=state.dtype))  # fmt: skip
             width = state.shape[1]
-            for messages, norm, update in zip(self.messages, self.norms, self.updates, strict=True):
+            layers: Any = zip(self.messages, self.norms, self.updates, strict=True)
+            for messages, norm, update in layers:
+                whole = messages.weight
                 received = torch.zeros_like(state)
                 for kind, group in enumerate(groups):
                     if len(group):  # a kind's own rows of the weight, on the nodes that send over such an edge
-                        weight = messages.weight[kind * width : (kind + 1) * width]
+                        weight: Any = whole[kind * width : (kind + 1) * width]
                         received = received.index_add(0, targets[group], state[sources[group]] @ weight.T)
                 state = state + update(norm(torch.cat([state, received / degree.sqrt()], dim=1)))
             return self.head(state[lines]).squeeze(-1)
@@ -140,9 +142,7 @@ def save(model: Any, options: Options, path: Path) -> None:
     from safetensors.torch import save_file
 
     save_file({name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}, path / WEIGHTS)
-    write_json(
-        path / "config.json", {**options.model_dump(), "kinds": KINDS, "edges": EDGES, "features": FEATURES}
-    )
+    write_json(path / "config.json", {**options.model_dump(), "kinds": KINDS, "edges": EDGES, "features": FEATURES})
     (path / "README.md").write_text(
         "# A scorer of solution steps\n\nA graph network over expression graphs, made by Truemark: "
         "`train.scorers.score(path, question, answer)` gives P(right) of each step.\n",

@@ -84,7 +84,9 @@ def load(job: Job, level: str, tokenizer: Any) -> Any:
     set_seed(recipe.seed)
     model = _plain(job.base.local_path(), level, network.precision(recipe), tokenizer)
     config = recipe.lora_config(model.config.get_text_config().num_hidden_layers)
-    config["task_type"] = "SEQ_CLS" if level == "answer" else "TOKEN_CLS"  # so that PEFT trains and saves the head whole
+    config["task_type"] = (
+        "SEQ_CLS" if level == "answer" else "TOKEN_CLS"
+    )  # so that PEFT trains and saves the head whole
     config["exclude_modules"] = ["score", "classifier"]  # and `all-linear` does not take it for one of the layers
     if recipe.run.gradient_checkpointing:
         model.enable_input_require_grads()

@@ -21,7 +21,20 @@ from truemark.artifacts import Artifact
 from truemark.errors import ModelNotFound, TruemarkError
 
 Kind = Literal[
-    "checkpoint", "adapter", "gguf", "lora-gguf", "onnx", "torchscript", "pt2", "mlx", "openai", "t5", "rule", "scorer", "model", "none"
+    "checkpoint",
+    "adapter",
+    "gguf",
+    "lora-gguf",
+    "onnx",
+    "torchscript",
+    "pt2",
+    "mlx",
+    "openai",
+    "t5",
+    "rule",
+    "scorer",
+    "model",
+    "none",
 ]
 _RUN_BY_THEIR_OWN = ("gguf", "onnx", "torchscript", "pt2", "mlx")
 """First words of export formats that name a kind; every other export is a checkpoint that transformers loads."""

@@ -167,7 +167,10 @@ def _value(tree: Tree) -> Fraction | None:
 
 def together(graphs: Sequence[Graph]) -> Iterator[tuple[str, list[Any]]]:
     """Columns of one large graph with all of them in it, disconnected: what a batch is."""
-    shift, kinds, numbers, lines = 0, [], [], []
+    shift = 0
+    kinds: list[int] = []
+    numbers: list[list[float]] = []
+    lines: list[int] = []
     sources: list[int] = []
     targets: list[int] = []
     edges: list[int] = []
@@ -179,4 +182,9 @@ def together(graphs: Sequence[Graph]) -> Iterator[tuple[str, list[Any]]]:
         targets += [index + shift for index in one.targets]
         edges += one.edges
         shift += len(one.kinds)
-    yield from {"kinds": kinds, "numbers": numbers, "sources": sources, "targets": targets, "edges": edges, "lines": lines}.items()  # fmt: skip
+    yield "kinds", kinds
+    yield "numbers", numbers
+    yield "sources", sources
+    yield "targets", targets
+    yield "edges", edges
+    yield "lines", lines
