@@ -12,37 +12,14 @@ Writes benchmarks/results/composite.json; with --steps or --limit (a quick try) 
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
-import re
-import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
-from random import Random
-from typing import Any
-
-import numpy as np
 
 from benchmarks.training import command
-from domains import get
 from domains.base import Example
-from domains.examples import read_examples
-from domains.rewording.check import source_of
-from evalsuite.comparison import Row
-from evalsuite.data import OVERALL, family_of, sample
-from evalsuite.metrics import Answer
-from evalsuite.run import evaluate
-from evalsuite.statistics import paired_bootstrap
-from truemark import recipe as recipes
-from truemark.artifacts import machine
-from truemark.files import write_json
-from truemark.runtimes.base import Sampling
-from truemark.settings import threads
 
 HERE = Path(__file__).parent
 RECIPE = "rewording-smollm2-composite"
@@ -104,6 +81,6 @@ def write_margins(ref: str, file: Path, limit: int, without: bool) -> None:
     from train.contrast import collate_contrasted, columns, contrasted
     from truemark import adapters, compute
     from truemark.models import resolve
-    from truemark.runtimes.torch import AutoTokenizerOf  # noqa
+    from truemark.runtimes.torch import AutoTokenizerOf
 
     del contextlib, torch, ahead, collate_contrasted, columns, contrasted, adapters, compute, resolve, AutoTokenizerOf

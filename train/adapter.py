@@ -33,13 +33,13 @@ def train_adapter(
     ModelNotFound or StorageError before any work where they can be known.
     """
     domain = domains.get(recipe.domain)
-    method = methods.get(recipe.method)
-    methods.read_options(recipe, method.Options)
+    file = methods.data_name(recipe)
     distributed.rows_each(recipe)
     base = models.resolve(recipe.base)
     start = _start(recipe, base)
-    for line in oddities(recipe, json.loads((base.local_path() / "config.json").read_text(encoding="utf-8"))):
-        say(f"warning: {line}")
+    if recipe.base != models.NONE:
+        for line in oddities(recipe, json.loads((base.local_path() / "config.json").read_text(encoding="utf-8"))):
+            say(f"warning: {line}")
     data = methods.data_file(recipe, data)
     data_sha = sha256_file(data)
     fingerprint = {
@@ -59,7 +59,7 @@ def train_adapter(
     distributed.wait()
     rows = read_jsonl(data)
     if not rows:
-        raise TruemarkError(f"{data} has no examples", mend=methods.command_for(method.DATA, recipe.domain))
+        raise TruemarkError(f"{data} has no examples", mend=methods.command_for(file, recipe.domain))
     trained, seconds = _run(recipe, domain, base, start, rows, data, work, out)
     if not distributed.main():
         trained.save(out)  # gives its part of the weights; writes nothing

@@ -43,7 +43,7 @@ def train(
     """Train a LoRA adapter from a recipe. An interrupted run continues by itself."""
     from train import distributed, estimate
     from train.adapter import train_adapter
-    from truemark import portability
+    from truemark import models, portability
     from truemark.recipe import listing, load
 
     if listed:
@@ -54,7 +54,8 @@ def train(
         raise TruemarkError("expected a recipe's name, a domain or a YAML file", mend="truemark train --list")
     changes = [*change, *([f"start={json.dumps(start)}"] if start else [])]
     wanted = load(recipe, method=method, preset=preset, changes=changes)
-    for line in portability.grouped(portability.lint(portability.of_recipe(wanted), portability.FAMILIES)):
+    plan = None if wanted.base == models.NONE else portability.of_recipe(wanted)
+    for line in portability.grouped(portability.lint(plan, portability.FAMILIES)) if plan else []:
         say(f"warning: exports: {line}")
     if dry_run:
         found = estimate.dry_run(wanted, data)

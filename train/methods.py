@@ -1,6 +1,7 @@
 """Training methods: one file each, found by name, and the two shapes that they all take and give.
 
-A method is a module with `Options` (a pydantic model: the recipe's `options`), `DATA` (the file of data/DOMAIN/ that it reads) and
+A method is a module with `Options` (a pydantic model: the recipe's `options`), `DATA` (the file of data/DOMAIN/ that it reads, or a function
+from its options to that) and
 `train(job) -> Trained`. A further one is a copied file and one row here.
 """
 
@@ -22,6 +23,9 @@ from truemark.recipe import Recipe, Settings, in_words
 METHODS = {
     "sft": "train.sft",
     "composite": "train.composite",
+    "scratch": "train.scratch",
+    "gnn": "train.gnn",
+    "reward": "train.reward",
 }
 """Name → module, read lazily."""
 
@@ -73,6 +77,14 @@ def get(name: str) -> Any:
     return import_module(METHODS[name])
 
 
+def data_name(recipe: Recipe) -> str:
+    """The file of data/DOMAIN/ that a recipe's method reads. Raises UnknownName, or InvalidConfig with all errors of `options`."""
+    method = get(recipe.method)
+    options = read_options(recipe, method.Options)
+    file: str = method.DATA(options) if callable(method.DATA) else method.DATA
+    return file
+
+
 def read_options(recipe: Recipe, kind: type[Any]) -> Any:
     """The recipe's `options` as a method's model. Raises InvalidConfig with all errors at once."""
     try:
@@ -86,7 +98,7 @@ def read_options(recipe: Recipe, kind: type[Any]) -> Any:
 
 def data_file(recipe: Recipe, given: Path | None) -> Path:
     """The training file: `given`, or the method's own of data/DOMAIN/. Raises TruemarkError where it is not there."""
-    file = get(recipe.method).DATA
+    file = data_name(recipe)
     path = given or Path("data") / recipe.domain / file
     if not path.is_file():
         raise TruemarkError(f"no training data at {path}", mend=command_for(file, recipe.domain))
