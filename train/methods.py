@@ -21,6 +21,10 @@ from truemark.recipe import Recipe, in_words
 
 METHODS = {
     "sft": "train.sft",
+    "dpo": "train.dpo",
+    "grpo": "train.grpo",
+    "rft": "train.rft",
+    "distill": "train.distill",
 }
 """Name → module, read lazily."""
 
