@@ -111,8 +111,12 @@ def save(model: Any, tokenizer: Any, recipe: Recipe, base: ModelRef, path: Path)
     model.peft_config["default"].base_model_name_or_path = recipe.base  # the reference, not a path of this machine
     rows = AutoConfig.from_pretrained(base.local_path(), trust_remote_code=False).get_text_config().vocab_size
     grown = model.get_input_embeddings().weight.shape[0] != rows
+    weights = {
+        name: weight.half() if recipe.run.save == "fp16" and ".lora_" in name else weight
+        for name, weight in model.state_dict().items()
+    }
     # `auto` would look the base up on the Hub; embeddings are saved whole only where the vocabulary grew
-    model.save_pretrained(path, safe_serialization=True, save_embedding_layers=grown)
+    model.save_pretrained(path, state_dict=weights, safe_serialization=True, save_embedding_layers=grown)
     tokenizer.save_pretrained(path)
     (path / "README.md").write_text(
         f"# {recipe.name}\n\nA LoRA adapter (rank {recipe.lora.rank}) for `{recipe.base}`, domain `{recipe.domain}`, made by "
