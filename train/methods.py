@@ -26,6 +26,10 @@ METHODS = {
     "scratch": "train.scratch",
     "gnn": "train.gnn",
     "reward": "train.reward",
+    "dpo": "train.dpo",
+    "grpo": "train.grpo",
+    "rft": "train.rft",
+    "distill": "train.distill",
 }
 """Name → module, read lazily."""
 
