@@ -13,7 +13,7 @@ from typing import Any
 
 import domains
 from domains.base import Domain
-from train import dev, distributed, estimate, methods
+from train import dev, distributed, engines, estimate, methods
 from train.curves import plot
 from train.methods import Job, Trained
 from truemark import artifacts, models
@@ -148,6 +148,7 @@ def _run(
     work: Path,
     out: Path,
 ) -> tuple[Trained, float]:
+    engines.first(recipe)
     _hush()
     _track(recipe, out)
     began = time.monotonic()

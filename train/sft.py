@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from train import dev, distributed, estimate, methods, network
+from train import dev, distributed, engines, estimate, methods, network
 from train.data import IGNORED, Tokenized, collate, fitting, in_training_order, packed, tokenize
 from train.methods import Job, Trained
 from train.trainer import arguments, run, steps_done
@@ -36,6 +36,10 @@ def train(job: Job) -> Trained:
     """
     tokenizer = network.load_tokenizer(job.base, job.domain.SYSTEM_PROMPT, job.recipe.data.special_tokens)
     ordered, steps = lay_out(job, tokenize(job.rows, tokenizer))
+    if job.recipe.run.engine == "mlx":
+        from train import mlx
+
+        return mlx.fit(job, ordered, steps, tokenizer)
     return fit(job, ordered, steps, tokenizer)
 
 
@@ -72,6 +76,8 @@ def fit(
     recipe = job.recipe
     estimate.announce(recipe, job.base.local_path(), ordered, steps, job.work, done=steps_done(job.work))
     model = network.load(recipe, job.base, tokenizer, job.start)
+    if loss is None:
+        loss = engines.unsloth_loss if engines.unsloth(recipe) else partial(completion_loss, share=can_share(recipe))
     columns = {
         "input_ids": [row.ids for row in ordered],
         "labels": [row.labels for row in ordered],
@@ -80,7 +86,7 @@ def fit(
     }
     if ordered[0].positions is not None:
         columns["position_ids"] = [row.positions for row in ordered]
-    distributed.loss_as_forward(model, loss or partial(completion_loss, share=can_share(recipe)))
+    distributed.loss_as_forward(model, loss)
     trainer = _trainer_class()(
         model=model,
         args=_arguments(recipe, steps, job.work),
