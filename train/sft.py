@@ -12,10 +12,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from train import dev, methods, network
+from train import dev, distributed, estimate, methods, network
 from train.data import IGNORED, Tokenized, collate, fitting, in_training_order, packed, tokenize
 from train.methods import Job, Trained
-from train.trainer import arguments, run
+from train.trainer import arguments, run, steps_done
 from truemark.errors import InvalidConfig, TruemarkError
 from truemark.recipe import Recipe
 
@@ -70,6 +70,7 @@ def fit(
     from datasets import Dataset
 
     recipe = job.recipe
+    estimate.announce(recipe, job.base.local_path(), ordered, steps, job.work, done=steps_done(job.work))
     model = network.load(recipe, job.base, tokenizer, job.start)
     columns = {
         "input_ids": [row.ids for row in ordered],
@@ -79,7 +80,8 @@ def fit(
     }
     if ordered[0].positions is not None:
         columns["position_ids"] = [row.positions for row in ordered]
-    trainer = _trainer_class(loss or partial(completion_loss, share=can_share(recipe)))(
+    distributed.loss_as_forward(model, loss or partial(completion_loss, share=can_share(recipe)))
+    trainer = _trainer_class()(
         model=model,
         args=_arguments(recipe, steps, job.work),
         train_dataset=Dataset.from_dict(columns),
@@ -104,11 +106,11 @@ def fit(
 
 
 def can_share(recipe: Recipe) -> bool:
-    """Whether what all rows begin with may go through once: not under noise of its own per row, nor where the cache is dropped.
+    """Whether what all rows begin with may go through once: not under noise of its own per row, nor where processes must keep step.
 
-    With gradient checkpointing transformers empties the cache of a layer in training (GradientCheckpointingLayer in modeling_layers.py).
+    What a batch shares differs between processes, and a model that is split among them goes through its layers with all of them.
     """
-    return recipe.optim.neftune is None and not recipe.run.gradient_checkpointing
+    return recipe.optim.neftune is None and distributed.processes() == 1
 
 
 def _arguments(recipe: Recipe, steps: int, work: Path) -> Any:
@@ -123,8 +125,8 @@ def _arguments(recipe: Recipe, steps: int, work: Path) -> Any:
     )
 
 
-def _trainer_class(loss: Loss) -> Any:
-    """SFTTrainer with this loss and a sampler that keeps the given order. A function, because TRL is imported late."""
+def _trainer_class() -> Any:
+    """SFTTrainer with the model's own loss and a sampler that keeps the given order. A function, because TRL is imported late."""
     from torch.utils.data import SequentialSampler
     from trl import SFTTrainer
 
@@ -137,7 +139,7 @@ def _trainer_class(loss: Loss) -> Any:
             self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
         ) -> Any:
             names = inputs.pop("names")
-            found = loss(self.accelerator.unwrap_model(model), inputs, num_items_in_batch)
+            found = model(batch=inputs, items=num_items_in_batch)
             value, terms = found if isinstance(found, tuple) else (found, {})
             for name, term in terms.items():  # TRL logs the mean over the parts of a step; this makes it their sum
                 self._metrics["train"][f"loss_{name}"].append(term.item() * self.args.gradient_accumulation_steps)
@@ -146,6 +148,8 @@ def _trainer_class(loss: Loss) -> Any:
                     f"the loss at step {self.state.global_step + 1} is {value.item()}; its batch is {', '.join(names)}",
                     mend="look at these examples, or lower optim.learning_rate in the recipe",
                 )
+            # the processes' gradients are averaged, but `num_items_in_batch` counts the tokens of all of them
+            value = value if num_items_in_batch is None else value * distributed.processes()
             return (value, None) if return_outputs else value
 
     return Trainer
@@ -178,7 +182,9 @@ def hidden_states(model: Any, batch: dict[str, Any], *, share: bool = True, mask
 
     ids, positions = batch["input_ids"], batch.get("position_ids")
     causal = model.get_base_model()
-    shared = _shared_prefix(ids, batch["labels"]) if share and (positions is None or mask is not None) else 0
+    # recomputed layers keep no cache (`GradientCheckpointingLayer` drops it with a warning): the prefix would be lost to all rows
+    share = share and (positions is None or mask is not None) and not causal.is_gradient_checkpointing
+    shared = _shared_prefix(ids, batch["labels"]) if share else 0
     cache: Any = None
     if shared:
         cache = DynamicCache()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from truemark.errors import InvalidArtifact
-from truemark.lora import WEIGHTS
+from truemark.lora import WEIGHTS, read_config
 
 if TYPE_CHECKING:
     import torch
@@ -62,6 +62,13 @@ def rows_needed(path: Path) -> int | None:
     return next(iter(rows), None)
 
 
+def tokens_needed(path: Path) -> int:
+    """Vocabulary rows that the adapter's `trainable_token_indices` reach to; 0 when it trains no single tokens."""
+    found = read_config(path).get("trainable_token_indices") or {}
+    lists = found.values() if isinstance(found, dict) else [found]
+    return max((int(index) + 1 for indices in lists for index in indices), default=0)
+
+
 def plain(checkpoint: Path, **options: Any) -> Any:
     """A checkpoint in transformers, without an adapter; `options` as of `from_pretrained`.
 
@@ -85,8 +92,9 @@ def load(base: Path, adapter: Path, *, dtype: torch.dtype, trainable: bool = Fal
     from peft import PeftModel
 
     network: Any = plain(base, dtype=dtype, **options)
-    rows = rows_needed(adapter)
-    if rows is not None and rows != network.get_input_embeddings().weight.shape[0]:
+    have = network.get_input_embeddings().weight.shape[0]
+    rows = rows_needed(adapter) or max(tokens_needed(adapter), have)
+    if rows != have:
         network.resize_token_embeddings(rows, mean_resizing=False)
     try:
         model: Any = PeftModel.from_pretrained(network, adapter, is_trainable=trainable)

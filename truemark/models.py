@@ -7,6 +7,7 @@ gguf:FILE                           a GGUF file
 openai:MODEL                        any OpenAI-compatible endpoint (base URL and key from flags or environment)
 t5:OWNER/NAME                       a seq2seq baseline
 rule:NAME                           a trivial baseline
+none                                no base: what a recipe from scratch stands on
 """
 
 from __future__ import annotations
@@ -20,10 +21,25 @@ from truemark.artifacts import Artifact
 from truemark.errors import ModelNotFound, TruemarkError
 
 Kind = Literal[
-    "checkpoint", "adapter", "gguf", "lora-gguf", "onnx", "torchscript", "pt2", "mlx", "openai", "t5", "rule"
+    "checkpoint",
+    "adapter",
+    "gguf",
+    "lora-gguf",
+    "onnx",
+    "torchscript",
+    "pt2",
+    "mlx",
+    "openai",
+    "t5",
+    "rule",
+    "scorer",
+    "model",
+    "none",
 ]
 _RUN_BY_THEIR_OWN = ("gguf", "onnx", "torchscript", "pt2", "mlx")
 """First words of export formats that name a kind; every other export is a checkpoint that transformers loads."""
+NONE = "none"
+"""The base of what stands on no base: a model from scratch."""
 ALIASES = {"smollm2-135m": embedded.SMOLLM2}
 
 
@@ -86,6 +102,8 @@ class ModelRef:
             return self.embedded.sha256
         if self.artifact is not None:
             return self.artifact.sha
+        if self.kind == "none":
+            return ""
         path = self.local_path()
         if path.is_file():
             return sha256_file(path)
@@ -99,6 +117,8 @@ def resolve(ref: str | Path) -> ModelRef:
     """
     text = str(ref).strip()
     scheme, _, rest = text.partition(":")
+    if text == NONE:
+        return ModelRef(text, "none")
     if text in ALIASES:
         return ModelRef(text, "checkpoint", embedded=ALIASES[text])
     if scheme in ("openai", "t5", "rule") and rest:
@@ -141,8 +161,8 @@ def of_artifact(artifact: Artifact, text: str | None = None) -> ModelRef:
     """The reference of an opened artifact (or of a draft of one). Raises ModelNotFound when its GGUF file is not there."""
     manifest, path = artifact.manifest, artifact.path
     kind: Kind = "checkpoint"
-    if manifest.kind == "adapter":
-        kind = "adapter"
+    if manifest.kind in ("adapter", "scorer", "model"):
+        kind = manifest.kind
     elif manifest.format == "lora-gguf":
         kind = "lora-gguf"
     elif (first := manifest.format.split("-")[0]) in _RUN_BY_THEIR_OWN:
@@ -192,6 +212,8 @@ def describe_base(ref: ModelRef) -> artifacts.Base:
         return artifacts.Base(
             ref=ref.text, sha256=ref.embedded.sha256, licence=ref.embedded.licence, access=ref.embedded.access
         )
+    if ref.kind == "none":
+        return artifacts.Base(ref=NONE, sha256="", licence="none")
     if ref.kind != "checkpoint":
         raise TruemarkError(f"'{ref.text}' cannot be a base: expected a checkpoint, found {ref.kind}")
     return artifacts.Base(ref=ref.text, sha256=ref.weights_sha256())
