@@ -130,9 +130,15 @@ def by_hand(model: Any, examples: list[Contrasted], option: Options) -> dict[str
     }
 
 
-@pytest.mark.parametrize("architecture", ["llama", "mistral", "qwen2", "gemma3"])
-def test_every_term_is_its_formula(architecture: str, tokenizer: Any, tmp_path: Path) -> None:
-    model = tuned(tiny.checkpoint(tmp_path / "base", architecture=architecture))
+@pytest.mark.parametrize(
+    "architecture",
+    ["llama", *(pytest.param(name, marks=pytest.mark.slow) for name in ("mistral", "qwen2", "gemma3"))],
+)
+def test_every_term_is_its_formula(
+    architecture: str, tokenizer: Any, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    shared = tiny.shared(tmp_path_factory) / "base"
+    model = tuned(shared if architecture == "llama" else tiny.checkpoint(tmp_path, architecture=architecture))
     examples = contrasted(rows()[:3], tokenizer, ROOM, 1, wrong=True, ngram=2)
     examples[1] = Contrasted(**{**vars(examples[1]), "negatives": []})
     option = options(semantic=0.3, equivalence=0.7, diversity=0.2)
@@ -262,15 +268,14 @@ def test_negatives_are_made_once_and_all_of_them_come_up(tokenizer: Any) -> None
 
 
 def test_domains_without_negatives_have_none() -> None:
-    math_room = get("math")
-    assert negatives(math_room, math_room.build(1, 4)["train"][0], Random(1)) == []
     typed: Example = {
         "id": "1",
         "messages": ROOM.messages("The dog slept."),
         "reference": "The dog was asleep.",
         "meta": {},
     }
-    assert negatives(ROOM, typed, Random(1)) == []
+    assert negatives(ROOM, typed, Random(1)) == [], "the grammar did not make it"
+    assert negatives(get("math"), typed, Random(1)) == []
 
 
 def test_what_stands_around_the_reference_stays(tokenizer: Any) -> None:
@@ -281,6 +286,27 @@ def test_what_stands_around_the_reference_stays(tokenizer: Any) -> None:
     for ids in made.negatives:
         assert tokenizer.decode(ids).startswith("<reasoning>The verb goes first.</reasoning> ")
         assert row["reference"] not in tokenizer.decode(ids)
+
+
+@pytest.mark.parametrize("term", TERMS)
+def test_a_term_that_is_off_is_not_computed(
+    term: str, monkeypatch: pytest.MonkeyPatch, tokenizer: Any, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    def called(*_: Any, **__: Any) -> Any:
+        raise AssertionError("computed")
+
+    model = tuned(tiny.shared(tmp_path_factory) / "base")
+    others = options(**{other: 1.0 for other in TERMS if other != term})
+    examples = contrasted(rows()[:2], tokenizer, ROOM, 1, wrong=term != "equivalence", ngram=2 * (term != "diversity"))
+    needed = {"semantic": "_sources", "equivalence": "_additive", "diversity": "unlikelihood"}[term]
+    monkeypatch.setattr(composite, needed, called)
+    assert set(composite.loss_terms(model, laid(examples, slice(None)), options=others)) == {"ce", *TERMS} - {term}
+    with pytest.raises(AssertionError, match="computed"):
+        composite.loss_terms(
+            model,
+            laid(contrasted(rows()[:2], tokenizer, ROOM, 1, wrong=True, ngram=2), slice(None)),
+            options=options(**{term: 1.0}),
+        )
 
 
 # ------------------------------------------------------------------------------------------------------------------- whole runs
@@ -310,22 +336,10 @@ def run(home: Path, out: str, *changes: str, **arguments: Any) -> Path:
 
 
 def test_with_all_weights_0_it_is_sft(home: Path) -> None:
-    composed = run(home, "composite", *(f"options.{name}=0" for name in TERMS))
+    composed = run(home, "composite", "optim.steps=2", *(f"options.{name}=0" for name in TERMS))
     values = yaml.safe_load((home / "tiny.yaml").read_text())
     (home / "tiny.yaml").write_text(yaml.safe_dump({**values, "method": "sft", "options": {}}))
-    assert sha256_file(composed / WEIGHTS) == sha256_file(run(home, "sft") / WEIGHTS)
-
-
-@pytest.mark.parametrize("term", TERMS)
-def test_a_term_that_is_off_is_not_computed(term: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    forbidden = {"semantic": "_sources", "equivalence": "_additive", "diversity": "unlikelihood"}[term]
-
-    def called(*_: Any, **__: Any) -> Any:
-        raise AssertionError(forbidden)
-
-    monkeypatch.setattr(composite, forbidden, called)
-    path = run(home, "off", f"options.{term}=0", "optim.steps=1")
-    assert f"loss_{term}" not in json.loads((path / "training.json").read_text())["log"][0]
+    assert sha256_file(composed / WEIGHTS) == sha256_file(run(home, "sft", "optim.steps=2") / WEIGHTS)
 
 
 def test_the_log_has_every_term_and_its_sum(home: Path) -> None:
@@ -367,7 +381,7 @@ def test_with_added_tokens_it_trains_loads_and_merges(home: Path) -> None:
         for row in rows()
     ]  # fmt: skip
     write_jsonl(home / "train.jsonl", tagged)
-    path = run(home, "tagged", f"data.special_tokens={json.dumps(tags)}")
+    path = run(home, "tagged", "optim.steps=2", f"data.special_tokens={json.dumps(tags)}")
     base = resolve(recipe.load(str(home / "tiny.yaml")).base).local_path()
     model = adapters.load(base, path, dtype=torch.float32).eval()
     from transformers import AutoTokenizer
@@ -424,19 +438,27 @@ def test_rows_longer_than_a_sliding_window_are_refused(home: Path) -> None:
         run(home, "long", f"base={base}")
 
 
-@pytest.mark.parametrize("method", ["sft", "composite"])
-def test_gradient_checkpointing_changes_nothing(method: str, home: Path) -> None:
+def test_with_gradient_checkpointing_no_prefix_is_shared(
+    home: Path, tokenizer: Any, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     """transformers drops the cache of a layer then: a shared prefix would be lost without a word."""
-    logs = []
-    for on in ("false", "true"):
-        changes = ["optim.steps=2", f"run.gradient_checkpointing={on}"]
-        values = yaml.safe_load((home / "tiny.yaml").read_text())
-        if method == "sft":
-            values["options"] = {}
-        (home / "tiny.yaml").write_text(yaml.safe_dump({**values, "method": method}))
-        path = run(home, f"{method}-{on}", *changes)
-        logs.append([entry["loss"] for entry in json.loads((path / "training.json").read_text())["log"]])
-    assert logs[0] == pytest.approx(logs[1], rel=1e-4)
+    model = tuned(tiny.shared(tmp_path_factory) / "base")
+    model.train()
+    examples = contrasted(rows()[:3], tokenizer, ROOM, 1, wrong=True, ngram=2)
+    batch = laid(examples, slice(None), wrong=False)
+    plain = sft.completion_loss(model, batch).item()
+    composed = composite_loss(model, laid(examples, slice(None)), options=options(equivalence=1.0))[0].item()
+    model.gradient_checkpointing_enable()
+    model.enable_input_require_grads()
+    lost = sft.completion_loss(model, batch).item()
+    assert lost != pytest.approx(plain, rel=1e-4), "transformers keeps the cache now: can_share may say so"
+    assert sft.completion_loss(model, batch, share=False).item() == pytest.approx(plain, rel=1e-6)
+    found = composite_loss(model, laid(examples, slice(None)), options=options(equivalence=1.0), share=False)[0].item()
+    assert found == pytest.approx(composed, rel=1e-6)
+    path = str(home / "tiny.yaml")
+    assert sft.can_share(recipe.load(path))
+    for change in ("run.gradient_checkpointing=true", "optim.neftune=5"):
+        assert not sft.can_share(recipe.load(path, changes=[change]))
 
 
 def test_contrast_has_no_second_row_for_a_negative(tokenizer: Any) -> None:

@@ -35,7 +35,7 @@ DATA = "train.jsonl"
 class Options(methods.Options):
     """Weights of the terms, 0 for one that is not wanted and then costs nothing; and their constants."""
 
-    semantic: float = Field(0.1, ge=0)
+    semantic: float = Field(0.2, ge=0)
     """Weight of L_s, semantic preservation."""
     equivalence: float = Field(0.5, ge=0)
     """Weight of L_e, logical equivalence."""
