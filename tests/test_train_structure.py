@@ -21,8 +21,10 @@ from train.structure.graph import EDGES, graph
 from train.structure.vocabulary import Vocabulary
 from truemark import artifacts, models
 from truemark import recipe as recipes
-from truemark.errors import InvalidArtifact, InvalidConfig, InvalidData, TruemarkError
+from truemark.errors import EngineError, InvalidArtifact, InvalidConfig, InvalidData, TruemarkError
 from truemark.files import sha256_file, write_jsonl
+from truemark.runtimes import open_runtime
+from truemark.runtimes.base import Sampling
 
 math = get("math")
 QUESTION = "Solve for x: 3x + 7 = 22"
@@ -269,6 +271,12 @@ def test_a_model_from_scratch_learns_and_answers(tmp_path: Path) -> None:
     assert answers[:2] == ["3 + 1 = 4\nAnswer: 4", "7 + 1 = 8\nAnswer: 8"]
     assert [opened.answers([question], max_tokens=24)[0] for question in questions] == answers, "a batch changes nothing"  # fmt: skip
     assert scratch.answer(made.path, questions[0]) == answers[0]
+    with open_runtime(str(made.path)) as runtime:
+        [(_, done)] = runtime.generate([[{"role": "user", "content": questions[0]}]], Sampling(max_tokens=24))
+        [(_, cut)] = runtime.generate([[{"role": "user", "content": questions[0]}]], Sampling(max_tokens=3))
+        assert (done.text, done.finish_reason, cut.finish_reason) == (answers[0], "stop", "length")
+        with pytest.raises(EngineError, match="temperature"):
+            list(runtime.generate([[{"role": "user", "content": "?"}]], Sampling(temperature=1.0)))
     with pytest.raises(InvalidArtifact, match="expected a scorer"):
         scorers.open_scorer(made.path)
 
@@ -319,6 +327,8 @@ def test_the_graph_network_learns_sums(tmp_path: Path) -> None:
     wrong = [p for row, found in zip(rows, opened.score_many(rows), strict=True) for p, label in zip(found, row.labels, strict=True) if label == WRONG]  # fmt: skip
     assert sum(p > 0.5 for p in right) / len(right) > 0.9 and sum(p < 0.5 for p in wrong) / len(wrong) > 0.7
     assert len(scorers.score(made.path, QUESTION, "\n".join(LINES))) == 3 and opened.score("", " \n") == []
+    with pytest.raises(EngineError, match="writes no answers"):
+        open_runtime(str(made.path))
     (made.path / "config.json").write_text("{}")
     with pytest.raises(InvalidArtifact):
         gnn.Scorer(made.path)

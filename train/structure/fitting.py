@@ -24,7 +24,8 @@ def fit(job: Job, model: Any, rows: Sequence[Any], steps: int, collate: Callable
 
     class Trainer(Base):
         def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-            return SequentialSampler(train_dataset if train_dataset is not None else self.train_dataset)
+            given: Any = train_dataset if train_dataset is not None else self.train_dataset
+            return SequentialSampler(given)
 
         def compute_loss(
             self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
@@ -42,7 +43,7 @@ def fit(job: Job, model: Any, rows: Sequence[Any], steps: int, collate: Callable
     trainer = Trainer(
         model=model,
         args=TrainingArguments(**arguments(job.recipe, steps, job.work)),
-        train_dataset=list(rows),  # type: ignore[arg-type]
+        train_dataset=list(rows),
         data_collator=collate,
     )
     trainer.model_accepts_loss_kwargs = True  # the parts of a step are divided by the items of the whole step
