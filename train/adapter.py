@@ -13,7 +13,7 @@ from typing import Any
 
 import domains
 from domains.base import Domain
-from train import dev, methods
+from train import dev, distributed, estimate, methods
 from train.curves import plot
 from train.methods import Job, Trained
 from truemark import artifacts, models
@@ -21,7 +21,7 @@ from truemark.artifacts import Artifact, Parent
 from truemark.console import duration, say
 from truemark.errors import InvalidArtifact, InvalidConfig, MissingDependency, TruemarkError
 from truemark.files import read_jsonl, sha256_file, sha256_json, storage_errors, write_json
-from truemark.recipe import Recipe
+from truemark.recipe import Recipe, oddities
 
 
 def train_adapter(
@@ -33,12 +33,14 @@ def train_adapter(
     ModelNotFound or StorageError before any work where they can be known.
     """
     domain = domains.get(recipe.domain)
-    file = methods.data_file(recipe)
+    file = methods.data_name(recipe)
+    distributed.rows_each(recipe)
     base = models.resolve(recipe.base)
     start = _start(recipe, base)
-    data = data or Path("data") / recipe.domain / file
-    if not data.is_file():
-        raise TruemarkError(f"no training data at {data}", mend=_make(file, recipe.domain))
+    if recipe.base != models.NONE:
+        for line in oddities(recipe, json.loads((base.local_path() / "config.json").read_text(encoding="utf-8"))):
+            say(f"warning: {line}")
+    data = methods.data_file(recipe, data)
     data_sha = sha256_file(data)
     fingerprint = {
         "recipe": recipe.model_dump(),
@@ -51,11 +53,18 @@ def train_adapter(
         say(f"{out} is {done.id}, made from the same recipe, data and base (--force trains it again)")
         return done
     work = out.parent / ".work" / out.name
-    _open_work(work, fingerprint, resume=resume, force=force)
+    distributed.join()
+    if distributed.main():
+        _open_work(work, fingerprint, resume=resume, force=force)
+    distributed.wait()
     rows = read_jsonl(data)
     if not rows:
-        raise TruemarkError(f"{data} has no examples", mend=_make(file, recipe.domain))
+        raise TruemarkError(f"{data} has no examples", mend=methods.command_for(file, recipe.domain))
     trained, seconds = _run(recipe, domain, base, start, rows, data, work, out)
+    if not distributed.main():
+        trained.save(out)  # gives its part of the weights; writes nothing
+        distributed.wait()
+        return artifacts.open_artifact(out)
     with artifacts.create(
         out,
         kind=trained.kind,
@@ -80,12 +89,8 @@ def train_adapter(
         draft.manifest.levels = [level for level in domain.LEVELS if level in found]
         draft.manifest.seed = recipe.seed
     shutil.rmtree(work, ignore_errors=True)
+    distributed.wait()
     return artifacts.open_artifact(out)
-
-
-def _make(file: str, domain: str) -> str:
-    """The command that makes a file of data/DOMAIN/."""
-    return f"truemark data {'pairs' if file == 'pairs.jsonl' else 'build'} {domain}"
 
 
 def _start(recipe: Recipe, base: models.ModelRef) -> models.ModelRef | None:
@@ -157,6 +162,10 @@ def _run(
     if trained.log:
         words.append(f"last loss {trained.log[-1]['loss']:.3f}")
     say(", ".join(words))
+    told, values = estimate.outcome(work)
+    if told:
+        say(told)
+        trained.report["estimate"] = values
     return trained, seconds
 
 
@@ -178,7 +187,7 @@ def _track(recipe: Recipe, out: Path) -> None:
 
 def _describe(path: Path, recipe: Recipe, trained: Trained, seconds: float) -> None:
     keys = ("step", "loss", "learning_rate", "grad_norm", "dev_score")
-    log = [{key: entry[key] for key in keys if key in entry} for entry in trained.log]
+    log = [{key: entry[key] for key in entry if key in keys or key.startswith("loss_")} for entry in trained.log]
     write_json(
         path / "training.json",
         {"recipe": recipe.model_dump(), **trained.report, "seconds": round(seconds, 1), "log": log},

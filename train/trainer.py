@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from train import distributed
 from train.methods import Job
 from truemark import compute
 from truemark.console import progress
@@ -18,6 +19,7 @@ def run(trainer: Any, job: Job, steps: int) -> list[dict[str, float]]:
     """Train, from the last whole checkpoint where there is one; returns the log, one entry a step."""
     from transformers import PrinterCallback
 
+    distributed.shard_on_cpu(trainer)
     trainer.remove_callback(PrinterCallback)
     with progress(f"train {job.recipe.name}", total=steps) as advance:
         trainer.add_callback(_callback(advance))
@@ -31,6 +33,12 @@ def last_checkpoint(work: Path) -> str | None:
     return str(max(whole, key=lambda path: int(path.name.rpartition("-")[2]))) if whole else None
 
 
+def steps_done(work: Path) -> int:
+    """Steps that an earlier run has left a whole checkpoint of."""
+    found = last_checkpoint(work)
+    return int(found.rpartition("-")[2]) if found else 0
+
+
 def arguments(recipe: Recipe, steps: int, work: Path) -> dict[str, Any]:
     """What every trainer of transformers is told: the fields of TrainingArguments that a recipe decides."""
     schedules: dict[str, dict[str, Any]] = {
@@ -40,7 +48,7 @@ def arguments(recipe: Recipe, steps: int, work: Path) -> dict[str, Any]:
     }
     return {
         "output_dir": str(work),
-        "per_device_train_batch_size": recipe.optim.batch_size // recipe.optim.accumulate,
+        "per_device_train_batch_size": distributed.rows_each(recipe),
         "gradient_accumulation_steps": recipe.optim.accumulate,
         "max_steps": steps,
         "learning_rate": recipe.optim.learning_rate,
@@ -60,6 +68,7 @@ def arguments(recipe: Recipe, steps: int, work: Path) -> dict[str, Any]:
         "gradient_checkpointing": recipe.run.gradient_checkpointing,
         "bf16": False,  # the weights are in the number type that was chosen; no autocast on top
         "fp16": False,
+        "use_cpu": compute.device() == "cpu",
         "dataloader_num_workers": 0,
         "dataloader_pin_memory": compute.device() == "cuda",
         "remove_unused_columns": False,
@@ -79,6 +88,8 @@ def _callback(advance: Any) -> Any:
                 self.reached = state.global_step
 
         def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            (Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE).touch()
+            distributed.wait()
+            if distributed.main():
+                (Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE).touch()
 
     return Report()
