@@ -127,8 +127,11 @@ def save(model: Any, shape: Shape, vocabulary: Vocabulary, path: Path) -> None:
 
     from safetensors.torch import save_file
 
+    from train import distributed
     from train.structure.vocabulary import FILE
 
+    if not distributed.main():
+        return
     save_file({name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}, path / WEIGHTS)
     write_json(path / "config.json", shape.model_dump())
     write_text(path / FILE, json.dumps(vocabulary.tokens) + "\n")
