@@ -281,6 +281,22 @@ def test_a_model_from_scratch_learns_and_answers(tmp_path: Path) -> None:
         scorers.open_scorer(made.path)
 
 
+def test_with_and_without_places_training_starts_from_the_same_weights() -> None:
+    import torch
+
+    from train.structure.transformer import Shape, network
+
+    models_of = {}
+    for features in (True, False):
+        torch.manual_seed(4)
+        models_of[features] = network()(
+            Shape(vocabulary=50, width=32, layers=1, heads=2, features=features)
+        ).state_dict()
+    extra = set(models_of[True]) - set(models_of[False])
+    assert len(extra) == 4 and all(not models_of[True][name].any() for name in extra)
+    assert all(torch.equal(weight, models_of[True][name]) for name, weight in models_of[False].items())
+
+
 def test_what_is_written_has_the_places_that_training_gave_it(vocabulary: Vocabulary) -> None:
     """One pass over a whole conversation and one token at a time see the same, so the states are equal."""
     import torch
