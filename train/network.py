@@ -187,5 +187,9 @@ def _has_untrained_rows(model: Any, rows: int) -> bool:
     new = set(range(rows, embedding.weight.shape[0]))
     trained = model.peft_config["default"].trainable_token_indices or {}
     trained = trained if isinstance(trained, dict) else {"embed_tokens": trained}
-    names = ["embed_tokens"] if embedding.weight.data_ptr() == head.weight.data_ptr() else ["embed_tokens", "lm_head"]
+    names = (
+        ["embed_tokens"]
+        if head is None or embedding.weight.data_ptr() == head.weight.data_ptr()
+        else ["embed_tokens", "lm_head"]
+    )
     return any(not new <= set(trained.get(name, ())) for name in names)

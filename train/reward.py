@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from train import methods, network
+from train import distributed, methods, network
 from train.methods import Job, Trained
 from train.structure.changes import UNKNOWN, Solution, solutions
 from train.structure.fitting import fit, laid_out
@@ -268,6 +268,8 @@ def _count(job: Job, rows: int) -> int:
 def save(model: Any, tokenizer: Any, job: Job, options: Options, path: Path) -> None:
     """PEFT's files with the head, the tokenizer, and what is judged."""
     network.save(model, tokenizer, job.recipe, job.base, path)
+    if not distributed.main():
+        return
     write_json(path / HEAD, {"level": options.level})
     what = "one reward of an answer" if options.level == "answer" else "P(right) of each step of an answer"
     (path / "README.md").write_text(
