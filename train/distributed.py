@@ -24,7 +24,19 @@ from truemark.recipe import Recipe
 from truemark.settings import main_process as main
 from truemark.settings import processes
 
-__all__ = ["configs", "join", "launch", "loss_as_forward", "main", "processes", "rows_each", "shard_on_cpu", "shards", "wait", "whole"]
+__all__ = [
+    "configs",
+    "join",
+    "launch",
+    "loss_as_forward",
+    "main",
+    "processes",
+    "rows_each",
+    "shard_on_cpu",
+    "shards",
+    "wait",
+    "whole",
+]
 
 CONFIGS = Path(__file__).parent / "accelerate"
 
@@ -125,16 +137,20 @@ def whole(model: Any) -> dict[str, Any]:
     from torch.distributed.tensor import DTensor
 
     if any(isinstance(module, FullyShardedDataParallel) for module in model.modules()):
-        raise TruemarkError("the weights are split by FSDP version 1", mend=f"use {CONFIGS / 'fsdp.yaml'}: fsdp_version: 2")
+        raise TruemarkError(
+            "the weights are split by FSDP version 1", mend=f"use {CONFIGS / 'fsdp.yaml'}: fsdp_version: 2"
+        )
     wanted = {name for name, parameter in model.named_parameters(remove_duplicate=False) if parameter.requires_grad}
     embeddings = {id(layer.weight) for layer in (model.get_input_embeddings(), model.get_output_embeddings()) if layer}
-    wanted |= {name for name, parameter in model.named_parameters(remove_duplicate=False) if id(parameter) in embeddings}
+    wanted |= {
+        name for name, parameter in model.named_parameters(remove_duplicate=False) if id(parameter) in embeddings
+    }
     found = {}
     for name, tensor in model.state_dict(keep_vars=True).items():
         if name not in wanted:
             continue
         if isinstance(tensor, DTensor):
-            found[name] = tensor.detach().full_tensor().cpu()
+            found[name] = tensor.full_tensor().detach().cpu()
         elif hasattr(tensor, "ds_id"):  # DeepSpeed ZeRO-3
             import deepspeed
 

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from train import dev, distributed, estimate, methods, network
+from train.checkpoints import steps_done
 from train.data import IGNORED, Tokenized, collate, fitting, in_training_order, packed, tokenize
 from train.methods import Job, Trained
-from train.trainer import arguments, run, steps_done
-from truemark.errors import InvalidConfig, TruemarkError
+from train.trainer import arguments, run
+from truemark.errors import InvalidConfig
 from truemark.recipe import Recipe
 
 DATA = "train.jsonl"
@@ -29,7 +30,7 @@ Loss = Callable[[Any, dict[str, Any], Any], Any]
 def train(job: Job) -> Trained:
     """Run the recipe over the job's rows, continuing from the last whole checkpoint in its work directory.
 
-    Raises InvalidData for rows that cannot be trained on, TruemarkError when the loss is not finite.
+    Raises InvalidData for rows that cannot be trained on, TruemarkError when the loss or the gradient is not finite.
     """
     tokenizer = network.load_tokenizer(job.base, job.domain.SYSTEM_PROMPT, job.recipe.data.special_tokens)
     ordered, steps = lay_out(job, tokenize(job.rows, tokenizer))
@@ -116,13 +117,8 @@ def _trainer_class() -> Any:
         def compute_loss(
             self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
         ) -> Any:
-            names = inputs.pop("names")
+            inputs = {key: value for key, value in inputs.items() if key != "names"}
             value = model(batch=inputs, items=num_items_in_batch)
-            if not value.isfinite():
-                raise TruemarkError(
-                    f"the loss at step {self.state.global_step + 1} is {value.item()}; its batch is {', '.join(names)}",
-                    mend="look at these examples, or lower optim.learning_rate in the recipe",
-                )
             # the processes' gradients are averaged, but `num_items_in_batch` counts the tokens of all of them
             value = value if num_items_in_batch is None else value * distributed.processes()
             return (value, None) if return_outputs else value
@@ -155,6 +151,10 @@ def completion_loss(model: Any, batch: dict[str, Any], items: Any = None, *, sha
     logits = causal.lm_head(out.last_hidden_state[:, :-1][keep]).float()
     total = torch.nn.functional.cross_entropy(logits, wanted[keep], reduction="sum")
     return total / (keep.sum() if items is None else items)
+
+
+MEASURED = completion_loss
+"""What `train.probe` times: the same, whatever takes its place in a run."""
 
 
 def _shared_prefix(ids: Any, labels: Any) -> int:
