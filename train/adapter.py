@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
-import os
 import shutil
 import time
 from pathlib import Path
@@ -13,13 +11,14 @@ from typing import Any
 
 import domains
 from domains.base import Domain
-from train import dev, distributed, engines, estimate, methods
+from train import dev, distributed, engines, estimate, failures, methods, tracking
+from train.checkpoints import last_checkpoint, sweep
 from train.curves import plot
 from train.methods import Job, Trained
 from truemark import artifacts, models
 from truemark.artifacts import Artifact, Parent
 from truemark.console import duration, say
-from truemark.errors import InvalidArtifact, InvalidConfig, MissingDependency, TruemarkError
+from truemark.errors import InvalidArtifact, InvalidConfig, TruemarkError
 from truemark.files import read_jsonl, sha256_file, sha256_json, storage_errors, write_json
 from truemark.recipe import Recipe, oddities
 
@@ -118,14 +117,13 @@ def _already(out: Path, fingerprint: dict[str, Any]) -> Artifact | None:
 
 def _open_work(work: Path, fingerprint: dict[str, Any], *, resume: bool, force: bool) -> None:
     """Make the work directory, or take up the one an interrupted run of the same recipe, data and base has left."""
-    from train.trainer import last_checkpoint
-
     note = work / "run.json"
     same = False
     with contextlib.suppress(OSError, ValueError):
         same = json.loads(note.read_text()) == json.loads(json.dumps(fingerprint))
     if force or not same:
         shutil.rmtree(work, ignore_errors=True)
+    sweep(work)
     found = last_checkpoint(work)
     if resume and not found:
         raise TruemarkError(
@@ -150,9 +148,9 @@ def _run(
 ) -> tuple[Trained, float]:
     engines.first(recipe)
     _hush()
-    _track(recipe, out)
+    tracking.prepare(recipe, out, work)
     began = time.monotonic()
-    with storage_errors(work):
+    with storage_errors(work), failures.explained(recipe, work):
         trained = methods.get(recipe.method).train(
             Job(recipe, domain, base, rows, dev.read(data, recipe.domain), work, start)
         )
@@ -168,22 +166,6 @@ def _run(
         say(told)
         trained.report["estimate"] = values
     return trained, seconds
-
-
-def _track(recipe: Recipe, out: Path) -> None:
-    """Where the recipe's tracker writes. Raises MissingDependency when it is not installed."""
-    tracker = recipe.run.track
-    if tracker == "none":
-        return
-    if importlib.util.find_spec(tracker) is None:
-        raise MissingDependency(
-            f"run.track: {tracker} is not installed",
-            mend=f"pip install {tracker}, or truemark train … --set run.track=none",
-        )
-    if tracker == "tensorboard":
-        os.environ["TENSORBOARD_LOGGING_DIR"] = str(out.parent / "tensorboard" / out.name)
-    else:
-        os.environ.setdefault("WANDB_PROJECT" if tracker == "wandb" else "TRACKIO_PROJECT", "truemark")
 
 
 def _describe(path: Path, recipe: Recipe, trained: Trained, seconds: float) -> None:

@@ -26,7 +26,7 @@ def storage_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise StorageError(f"no space left while writing {path}", mend=f"df -h {_existing(path)}") from error
         nowhere = error.errno == errno.ENOENT and str(error.filename) in map(
             str, (path, *path.parents)
