@@ -16,7 +16,7 @@ from typing import Any
 from train import network as torch_side
 from train.data import IGNORED, Tokenized
 from train.methods import Job, Trained
-from train.trainer import COMPLETE, last_checkpoint
+from train.checkpoints import COMPLETE, last_checkpoint
 from truemark import holds
 from truemark.console import progress, say
 from truemark.errors import InvalidConfig, MissingDependency, TruemarkError
@@ -71,7 +71,7 @@ def load(recipe: Recipe, base: ModelRef) -> Any:
     model, _ = load_model(path, lazy=True, model_config=flat(config))
     model.update(tree_map(lambda weight: weight.astype(dtype), model.parameters()))
     model.freeze()
-    settings = {"rank": recipe.lora.rank, "scale": recipe.lora.alpha / recipe.lora.rank, "dropout": recipe.lora.dropout}
+    settings: dict[str, Any] = {"rank": recipe.lora.rank, "scale": recipe.lora.alpha / recipe.lora.rank, "dropout": recipe.lora.dropout}
     wanted = recipe.lora.target_modules
     if not isinstance(wanted, str):
         inside = [name for name, _ in model.layers[0].named_modules()]
@@ -214,6 +214,6 @@ def write(model: Any, tokenizer: Any, recipe: Recipe, path: Path) -> None:
         tensors[f"base_model.model.{module}.{FACTORS[factor]}.weight"] = np.ascontiguousarray(np.array(weight).T)
     save_file(tensors, path / WEIGHTS, metadata={"format": "pt"})
     config = {**recipe.lora_config(len(model.layers)), "target_modules": sorted(targets)}
-    LoraConfig(**config, base_model_name_or_path=recipe.base, inference_mode=True).save_pretrained(path)
+    LoraConfig(**config, base_model_name_or_path=recipe.base, inference_mode=True).save_pretrained(str(path))
     tokenizer.save_pretrained(path)
     torch_side.write_readme(recipe, path)
