@@ -87,7 +87,8 @@ def load(job: Job, level: str, tokenizer: Any) -> Any:
     config["task_type"] = (
         "SEQ_CLS" if level == "answer" else "TOKEN_CLS"
     )  # so that PEFT trains and saves the head whole
-    config["exclude_modules"] = ["score", "classifier"]  # and `all-linear` does not take it for one of the layers
+    if isinstance(config["target_modules"], str):
+        config["exclude_modules"] = ["score", "classifier"]  # `all-linear` would take the head for one of the layers
     if recipe.run.gradient_checkpointing:
         model.enable_input_require_grads()
     return get_peft_model(model, LoraConfig(**config))

@@ -83,8 +83,8 @@ def network() -> Any:
                     nn.init.normal_(weight, std=width**-0.5)
             # last, so that the rest starts from the same weights with and without; at first places say nothing
             self.places = nn.ModuleList(nn.Embedding(size, width) for size in TABLES if shape.features)
-            for table in self.places:
-                nn.init.zeros_(table.get_parameter("weight"))
+            for table in self.places.parameters():
+                nn.init.zeros_(table)
 
         def hidden(self, ids: Any, places: Any, start: int = 0, mask: Any = None, caches: list[Any] | None = None) -> Any:  # fmt: skip
             """States [B, T, width] for `ids` int64 [B, T] and `places` int64 [B, T, 4] from position `start` on."""
