@@ -36,6 +36,7 @@ def train_adapter(
     methods.read_options(recipe, method.Options)
     distributed.rows_each(recipe)
     base = models.resolve(recipe.base)
+    models.require_weights(base)
     start = _start(recipe, base)
     data = methods.data_file(recipe, data)
     data_sha = sha256_file(data)
