@@ -35,6 +35,7 @@ def train_adapter(
     file = methods.data_name(recipe)
     distributed.rows_each(recipe)
     base = models.resolve(recipe.base)
+    models.require_weights(base)
     start = _start(recipe, base)
     if recipe.base != models.NONE:
         for line in oddities(recipe, json.loads((base.local_path() / "config.json").read_text(encoding="utf-8"))):

@@ -33,7 +33,7 @@ TOKENIZER = 4 << 20
 """A checkpoint's other files."""
 STEP = 0.012
 """Seconds a step of the trainer's own: collating, logging, callbacks."""
-CHARACTERS = 3
+CHARACTERS = 2.5
 """Of text a token, where there is no tokenizer: prose has four, formulas and programs two or three."""
 FIRST = 3
 """Steps that are timed where a method's work is not known before."""
@@ -268,9 +268,9 @@ def dry_run(recipe: Recipe, data: Path | None) -> Estimate:
             mend=f"truemark train … --dry-run estimates sft; for {recipe.method} start the run",
         )
     rows = read_jsonl(methods.data_file(recipe, data))
-    base = models.resolve(recipe.base)
     notes = []
-    checkpoint = base.local_path()
+    checkpoint = models.configuration(recipe.base)
+    base = models.ModelRef(recipe.base, "checkpoint", path=checkpoint)
     if (checkpoint / "tokenizer_config.json").is_file():
         tokenizer = network.load_tokenizer(base, domain.SYSTEM_PROMPT, recipe.data.special_tokens)
         examples = tokenize(rows, tokenizer)
@@ -289,8 +289,8 @@ def dry_run(recipe: Recipe, data: Path | None) -> Estimate:
 
 def _guessed(row: dict[str, Any], system: str) -> Tokenized:
     """An example of as many tokens as its characters suggest; with loss on the assistant's."""
-    lengths = [(m["role"] == "assistant", len(m["content"]) // CHARACTERS + 4) for m in row["messages"]]
-    prompt = len(system) // CHARACTERS + 4
+    lengths = [(m["role"] == "assistant", int(len(m["content"]) / CHARACTERS) + 4) for m in row["messages"]]
+    prompt = int(len(system) / CHARACTERS) + 4
     labels = [IGNORED] * prompt + [label for is_answer, n in lengths for label in [1 if is_answer else IGNORED] * n]
     return Tokenized(
         [1] * len(labels), labels, str(row.get("id", "")), level=str((row.get("meta") or {}).get("level", ""))

@@ -19,6 +19,7 @@ from train import distributed, estimate
 from train.checkpoints import last_checkpoint, sweep
 from truemark.console import say
 from truemark.errors import StorageError, TruemarkError
+from truemark.files import is_full
 from truemark.recipe import Recipe
 
 OUT_OF_MEMORY = (
@@ -29,8 +30,6 @@ OUT_OF_MEMORY = (
     "std::bad_alloc",
 )
 """What CUDA, MPS, torch's CPU allocator and C++ say."""
-FULL = ("PytorchStreamWriter failed", "os error 28", "os error 27", "os error 122", "No space left on device")
-"""What torch.save and safetensors say of ENOSPC, EFBIG and EDQUOT."""
 
 
 @contextlib.contextmanager
@@ -66,13 +65,6 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and any(w in str(error) for w in OUT_OF_MEMORY)
     )
-
-
-def is_full(error: BaseException) -> bool:
-    """Whether a write failed for want of room."""
-    if isinstance(error, OSError):
-        return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    return any(words in str(error) for words in FULL)
 
 
 def out_of_memory(recipe: Recipe, work: Path) -> TruemarkError:

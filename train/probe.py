@@ -20,7 +20,7 @@ BLOCKS = 4
 VOCABULARY = 1024
 FLOPS = 40e9
 """Work of one probed step on a CPU, at most: a second or so. A larger batch is measured on a part of it."""
-SECONDS = 1.5
+SECONDS = 0.9
 """Of repeating one measurement."""
 HEAD_ROWS = 16384
 
