@@ -18,9 +18,16 @@ from train.methods import Job, Trained
 from truemark import artifacts, models
 from truemark.artifacts import Artifact, Parent
 from truemark.console import duration, say
-from truemark.errors import InvalidArtifact, InvalidConfig, TruemarkError
+from truemark.errors import InvalidArtifact, InvalidConfig, ModelNotFound, TruemarkError
 from truemark.files import read_jsonl, sha256_file, sha256_json, storage_errors, write_json
-from truemark.recipe import Recipe, oddities
+from truemark.recipe import Recipe, names, oddities
+
+LOGGED = (
+    *("step", "loss", "learning_rate", "grad_norm", "dev_score"),
+    *("margin", "accuracy"),  # of preferences
+    *("reward", "reward_std", "no_signal", "length", "cut", "kl", "entropy"),  # of sampled answers
+)
+"""What training.json tells of a step, beside `loss_TERM`."""
 
 
 def train_adapter(
@@ -96,7 +103,16 @@ def train_adapter(
 def _start(recipe: Recipe, base: models.ModelRef) -> models.ModelRef | None:
     if recipe.start is None:
         return None
-    start = models.resolve(recipe.start)
+    try:
+        start = models.resolve(recipe.start)
+    except ModelNotFound as error:
+        name = Path(recipe.start).name
+        if name not in names():
+            raise
+        raise ModelNotFound(
+            f"recipe {recipe.name} goes on from the adapter {recipe.start}, which is not there (looked at {Path(recipe.start).absolute()})",
+            mend=f"truemark train {name}, then this again; or --from REF for another adapter",
+        ) from error
     if start.kind != "adapter":
         raise InvalidConfig(f"start: expected an adapter, found {start.kind} at {recipe.start}")
     if start.artifact is not None and start.artifact.manifest.base.sha256 != base.weights_sha256():
@@ -126,7 +142,8 @@ def _open_work(work: Path, fingerprint: dict[str, Any], *, resume: bool, force: 
         shutil.rmtree(work, ignore_errors=True)
     sweep(work)
     found = last_checkpoint(work)
-    if resume and not found:
+    begun = found or any(path != note for path in work.glob("*"))  # samples and a teacher's answers count too
+    if resume and not begun:
         raise TruemarkError(
             f"nothing to resume: no checkpoint of this recipe and data in {work}", mend="run it without --resume"
         )
@@ -170,8 +187,7 @@ def _run(
 
 
 def _describe(path: Path, recipe: Recipe, trained: Trained, seconds: float) -> None:
-    keys = ("step", "loss", "learning_rate", "grad_norm", "dev_score")
-    log = [{key: entry[key] for key in entry if key in keys or key.startswith("loss_")} for entry in trained.log]
+    log = [{key: entry[key] for key in entry if key in LOGGED or key.startswith("loss_")} for entry in trained.log]
     write_json(
         path / "training.json",
         {"recipe": recipe.model_dump(), **trained.report, "seconds": round(seconds, 1), "log": log},

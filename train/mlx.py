@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from train import network as torch_side
+from train.checkpoints import COMPLETE, last_checkpoint
 from train.data import IGNORED, Tokenized
 from train.methods import Job, Trained
-from train.checkpoints import COMPLETE, last_checkpoint
 from truemark import holds
 from truemark.console import progress, say
 from truemark.errors import InvalidConfig, MissingDependency, TruemarkError
@@ -71,7 +71,11 @@ def load(recipe: Recipe, base: ModelRef) -> Any:
     model, _ = load_model(path, lazy=True, model_config=flat(config))
     model.update(tree_map(lambda weight: weight.astype(dtype), model.parameters()))
     model.freeze()
-    settings: dict[str, Any] = {"rank": recipe.lora.rank, "scale": recipe.lora.alpha / recipe.lora.rank, "dropout": recipe.lora.dropout}
+    settings: dict[str, Any] = {
+        "rank": recipe.lora.rank,
+        "scale": recipe.lora.alpha / recipe.lora.rank,
+        "dropout": recipe.lora.dropout,
+    }
     wanted = recipe.lora.target_modules
     if not isinstance(wanted, str):
         inside = [name for name, _ in model.layers[0].named_modules()]

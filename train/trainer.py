@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -77,8 +78,12 @@ def _callback(advance: Any) -> Any:
                 self.reached = state.global_step
 
         def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
             distributed.wait()
             if distributed.main():
-                (Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE).touch()
+                # TRL's frozen reference adapter is saved as a folder beside the trained one; where transformers finds folders it loads them
+                # alone (Trainer._load_from_checkpoint), and a resumed run would go on from fresh weights. It is made from `start` each time.
+                shutil.rmtree(checkpoint / "ref", ignore_errors=True)
+                (checkpoint / COMPLETE).touch()
 
     return Report()
