@@ -94,7 +94,7 @@ def compared(runs: dict[str, dict[int, dict[str, Any]]], examples: Sequence[Exam
 def main() -> None:
     """Train what is missing, write the table."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--quick", action="store_true", help="2 seeds, 60 steps, 400 examples; not written to results")
+    parser.add_argument("--quick", action="store_true", help="2 seeds, 20 steps, 400 examples; not written to results")
     parser.add_argument("--seeds", default="1,2,3")
     parser.add_argument("--data-seed", type=int, default=7)
     parser.add_argument("--rows", type=int, default=12000, help="training examples")
@@ -102,7 +102,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("runs/bench/structure"))
     wanted = parser.parse_args()
     if wanted.quick:
-        wanted.seeds, wanted.rows, wanted.steps = "1,2", 400, 60
+        wanted.seeds, wanted.rows, wanted.steps = "1,2", 400, 20
     seeds = [int(seed) for seed in wanted.seeds.split(",")]
     wanted.work.mkdir(parents=True, exist_ok=True)
     data, examples = prepared(wanted.work, wanted.data_seed, wanted.rows)

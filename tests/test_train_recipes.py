@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import importlib.util
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +18,8 @@ from train.data import IGNORED, Tokenized
 from truemark import adapters, artifacts, chat, models
 from truemark import recipe as recipes
 from truemark.cli import run as truemark
-from truemark.errors import InvalidConfig, InvalidData, ModelNotFound, TruemarkError, UnknownName
-from truemark.files import read_jsonl, write_jsonl
+from truemark.errors import InvalidConfig, InvalidData, MissingDependency, ModelNotFound, TruemarkError, UnknownName
+from truemark.files import read_jsonl, sha256_file, write_jsonl
 from truemark.runtimes import open_runtime
 
 WEIGHTS = "adapter_model.safetensors"
@@ -79,6 +81,8 @@ class Ran:
     """What was trained on, in this order."""
     recipe: dict[str, Any]
     training: dict[str, Any]
+    layers: set[str]
+    """Class names of the modules that were trained."""
     new_rows: list[Any]
     """Embeddings of the special tokens before the first step."""
 
@@ -93,10 +97,12 @@ def train(home: Path, factory: pytest.TempPathFactory, name: str, *more: str) ->
     method = [] if recipes.load(name).method in methods.METHODS else ["--method", "sft"]
     seen: list[list[Tokenized]] = []
     new_rows: list[Any] = []
+    layers: set[str] = set()
     with pytest.MonkeyPatch.context() as patch:
         real, save = sft.fit, network.save
 
         def saving(model: Any, *rest: Any) -> None:
+            layers.update(type(module).__name__ for module in model.get_base_model().modules())
             new_rows.extend(value.clone() for name, value in model.named_buffers() if "tokens_original" in name)
             save(model, *rest)
 
@@ -111,29 +117,17 @@ def train(home: Path, factory: pytest.TempPathFactory, name: str, *more: str) ->
     assert code == 0
     artifact = artifacts.open_artifact(home / "out")
     training = json.loads((artifact.path / "training.json").read_text())
-    return Ran(artifact, base, seen[0], artifact.manifest.recipe, training, new_rows)
+    return Ran(artifact, base, seen[0], artifact.manifest.recipe, training, layers, new_rows)
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow if name not in ("devops-mistral7b", "asp-qwen25") else ()) for name in MINE])  # fmt: skip
 def test_each_recipe_trains_an_adapter_that_loads_and_merges(
     name: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    import torch
-
     ran = train(tmp_path, tmp_path_factory, name)
-    pairs = {key: tensor for key, tensor in adapters.tensors(ran.artifact.path) if ".lora_" in key}
-    assert all(tensor.isfinite().all() for tensor in pairs.values())
-    assert all(tensor.any() for key, tensor in pairs.items() if "lora_B" in key), "every pair has learned"
-    layers = {int(key.partition("layers.")[2].partition(".")[0]) for key in pairs}
-    top = ran.recipe["lora"]["top_layers"] or LIKE[name].layers
-    assert layers == set(range(LIKE[name].layers - top, LIKE[name].layers))
-    model = adapters.load(ran.base, ran.artifact.path, dtype=torch.float32).eval()
-    ids = torch.tensor([ran.ordered[0].ids])
-    with torch.inference_mode():
-        wanted = model(input_ids=ids).logits
-        with model.disable_adapter():
-            assert not torch.allclose(wanted, model(input_ids=ids).logits, atol=1e-4)
-        assert torch.allclose(adapters.merge(model)(input_ids=ids).logits, wanted, atol=1e-4)
+    quantized = ran.recipe["run"]["quantize"]
+    assert ("Linear4bit" in ran.layers) == (quantized == "4bit") == name.endswith("qlora"), "the manifest says what was"
+    _loads_and_merges(ran, LIKE[name].layers)
     _served_as_trained(ran)
     _every_answer_carries_loss(ran, tmp_path / "train.jsonl")
     if name == "rewording-llama32":
@@ -144,6 +138,48 @@ def test_each_recipe_trains_an_adapter_that_loads_and_merges(
         assert order == sorted(order) and len(set(order)) > 1
     if name.startswith("asp"):
         assert [entry["step"] for entry in ran.training["log"] if "dev_score" in entry] == [1, 2]
+
+
+def _loads_and_merges(ran: Ran, blocks: int) -> None:
+    """On the base in full precision, whatever it was trained on."""
+    import torch
+
+    pairs = {key: tensor for key, tensor in adapters.tensors(ran.artifact.path) if ".lora_" in key}
+    assert all(tensor.isfinite().all() for tensor in pairs.values())
+    assert all(tensor.any() for key, tensor in pairs.items() if "lora_B" in key), "every pair has learned"
+    layers = {int(key.partition("layers.")[2].partition(".")[0]) for key in pairs}
+    top = ran.recipe["lora"]["top_layers"] or blocks
+    assert layers == set(range(blocks - top, blocks))
+    model = adapters.load(ran.base, ran.artifact.path, dtype=torch.float32).eval()
+    ids = torch.tensor([ran.ordered[0].ids])
+    with torch.inference_mode():
+        wanted = model(input_ids=ids).logits
+        with model.disable_adapter():
+            assert not torch.allclose(wanted, model(input_ids=ids).logits, atol=1e-4)
+        assert torch.allclose(adapters.merge(model)(input_ids=ids).logits, wanted, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_a_base_in_8_bits_gives_an_adapter_for_the_whole_one(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    ran = train(tmp_path, tmp_path_factory, "math-llama31-qlora", "run.quantize=8bit")
+    assert "Linear8bitLt" in ran.layers and ran.recipe["run"]["quantize"] == "8bit"
+    assert "held in 8bit while it was trained" in (ran.artifact.path / "README.md").read_text()
+    _loads_and_merges(ran, 2)
+
+
+def test_bitsandbytes_that_is_not_installed_is_said(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import importlib.util
+
+    real = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *rest: None if name == "bitsandbytes" else real(name, *rest)
+    )
+    with pytest.raises(MissingDependency, match=r"truemark\[bnb\]"):
+        train(tmp_path, tmp_path_factory, "math-llama31-qlora")
 
 
 def _served_as_trained(ran: Ran) -> None:
@@ -256,12 +292,13 @@ def test_every_turn_of_the_assistant_and_its_end_carry_loss(family: str, tokeniz
     assert all(label in (IGNORED, token) for token, label in zip(example.ids, example.labels, strict=True))
 
 
-def test_a_template_without_an_end_is_refused(tokenizers: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_template_without_an_end_is_refused(tokenizers: dict[str, Any]) -> None:
     from train.data import tokenize
 
-    monkeypatch.setattr(tokenizers["qwen2"], "eos_token", "<|endoftext|>")
+    tokenizer = copy.deepcopy(tokenizers["qwen2"])
+    tokenizer.eos_token = "<|endoftext|>"
     with pytest.raises(InvalidData, match="does not end an answer with"):
-        tokenize([{"messages": TALK}], tokenizers["qwen2"])
+        tokenize([{"messages": TALK}], tokenizer)
 
 
 def attentive(architecture: str, attention: str) -> Any:
@@ -379,7 +416,7 @@ HOSTILE = {
     "null": ("optim:\n", "optim: "),
     "endless": ("optim: {steps: 100000000000}\n", "steps: "),
     "seed": ("seed: -1\n", "seed: "),
-    "section": ("optin: {steps: 4}\n", "did you mean `optim`"),
+    "section": ("otpim: {steps: 4}\n", "did you mean `optim`"),
     "place": ("learning_rate: 1e-4\n", "belongs under `optim:`"),
     "number key": ("3: 4\n", "error"),
     "presets": ("presets: [a]\n", "expected `presets"),
@@ -506,3 +543,78 @@ def test_odd_settings_are_warned_of() -> None:
         "optim.learning_rate",
         "optim.warmup_steps",
     ]
+
+
+def test_unsloth_is_taken_where_it_can_be_and_said_where_it_cannot() -> None:
+    from train import engines
+
+    qlora = "math-llama31-qlora"
+    if importlib.util.find_spec("unsloth") is None:
+        with pytest.raises(MissingDependency, match="pip install unsloth"):
+            engines.unsloth(recipes.load(qlora, changes=["run.engine=unsloth"]))
+        assert not engines.unsloth(recipes.load(qlora))
+    assert "Unsloth" in str(engines.why_not_unsloth(recipes.load(qlora))) or engines.unsloth(recipes.load(qlora))
+    assert not engines.unsloth(recipes.load(qlora, changes=["run.engine=transformers"]))
+    odd = ["run.engine=unsloth", "data.packing=true", "run.quantize=8bit", "lora.use_dora=true", "run.keep=best"]
+    with pytest.raises(InvalidConfig, match=r"data\.packing, run\.quantize 8bit, run\.keep best, lora\.use_dora"):
+        engines.unsloth(recipes.load(qlora, changes=odd))
+
+
+MLX = ["name=m", "run.engine=mlx", "run.precision=fp32", "run.save_every=2", "run.track=none", "optim.steps=4", "optim.batch_size=4",
+       "optim.accumulate=2", "optim.warmup_steps=2", "lora.dropout=0.1", "lora.top_layers=1"]  # fmt: skip
+
+
+def test_mlx_trains_the_adapter_that_peft_loads(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("mlx_lm", reason="needs the extra mlx")
+    import mlx.core as mx
+    import torch
+
+    from train import mlx
+
+    base = base_like(tmp_path_factory, Like("qwen2", "qwen2"))
+    file = data(tmp_path, "math", 24)
+    kept: list[Any] = []
+    write = mlx.write
+    monkeypatch.setattr(mlx, "write", lambda model, *rest: (kept.append(model), write(model, *rest)))
+
+    def run(out: str, *changes: str) -> artifacts.Artifact:
+        words = [word for change in (f"base={base}", *MLX, *changes) for word in ("--set", change)]
+        assert truemark(["train", "math-mlx", "--data", str(file), "--out", str(tmp_path / out), *words]) == 0
+        return artifacts.open_artifact(tmp_path / out)
+
+    whole = run("whole")
+    log = json.loads((whole.path / "training.json").read_text())["log"]
+    pairs = dict(adapters.tensors(whole.path))
+    assert {key.partition("layers.")[2][0] for key in pairs} == {"1"} and len(pairs) == 14
+    ids = [[5, 900, 77, 41, 3000, 8]]
+    model = adapters.load(base, whole.path, dtype=torch.float32).eval()
+    with torch.inference_mode():
+        theirs = model(input_ids=torch.tensor(ids)).logits
+        with model.disable_adapter():
+            assert not torch.allclose(theirs, model(input_ids=torch.tensor(ids)).logits, atol=1e-2)
+    kept[0].eval()
+    ours = torch.tensor(kept[0](mx.array(ids)).tolist())
+    assert torch.allclose(ours, theirs, atol=2e-4, rtol=1e-4)
+
+    plain = run("torch", "run.engine=transformers")
+    other = json.loads((plain.path / "training.json").read_text())["log"]
+    assert log[0]["loss"] == pytest.approx(other[0]["loss"], rel=1e-4), "B is zero: the same batch, the same loss"
+    assert [entry["learning_rate"] for entry in log] == pytest.approx([entry["learning_rate"] for entry in other])
+
+    step = mlx._checkpoint
+    monkeypatch.setattr(mlx, "_checkpoint", lambda *rest: (step(*rest), (_ for _ in ()).throw(KeyboardInterrupt))[0])
+    with pytest.raises(KeyboardInterrupt):
+        run("again")
+    monkeypatch.setattr(mlx, "_checkpoint", step)
+    assert sha256_file(run("again").path / WEIGHTS) == sha256_file(whole.path / WEIGHTS)
+
+
+def test_what_mlx_does_not_do_is_refused_whole() -> None:
+    pytest.importorskip("mlx_lm", reason="needs the extra mlx")
+    from train import mlx
+
+    odd = ["data.packing=true", "run.quantize=4bit", "optim.neftune=5", "lora.use_dora=true"]
+    with pytest.raises(InvalidConfig, match=r"data\.packing, optim\.neftune, run\.quantize, more arguments under lora"):
+        mlx.load(recipes.load("math-mlx", changes=odd), models.resolve("smollm2-135m"))

@@ -21,8 +21,10 @@ from train.structure.graph import EDGES, graph
 from train.structure.vocabulary import Vocabulary
 from truemark import artifacts, models
 from truemark import recipe as recipes
-from truemark.errors import InvalidArtifact, InvalidConfig, InvalidData, TruemarkError
+from truemark.errors import EngineError, InvalidArtifact, InvalidConfig, InvalidData, TruemarkError
 from truemark.files import sha256_file, write_jsonl
+from truemark.runtimes import open_runtime
+from truemark.runtimes.base import Sampling
 
 math = get("math")
 QUESTION = "Solve for x: 3x + 7 = 22"
@@ -269,8 +271,30 @@ def test_a_model_from_scratch_learns_and_answers(tmp_path: Path) -> None:
     assert answers[:2] == ["3 + 1 = 4\nAnswer: 4", "7 + 1 = 8\nAnswer: 8"]
     assert [opened.answers([question], max_tokens=24)[0] for question in questions] == answers, "a batch changes nothing"  # fmt: skip
     assert scratch.answer(made.path, questions[0]) == answers[0]
+    with open_runtime(str(made.path)) as runtime:
+        [(_, done)] = runtime.generate([[{"role": "user", "content": questions[0]}]], Sampling(max_tokens=24))
+        [(_, cut)] = runtime.generate([[{"role": "user", "content": questions[0]}]], Sampling(max_tokens=3))
+        assert (done.text, done.finish_reason, cut.finish_reason) == (answers[0], "stop", "length")
+        with pytest.raises(EngineError, match="temperature"):
+            list(runtime.generate([[{"role": "user", "content": "?"}]], Sampling(temperature=1.0)))
     with pytest.raises(InvalidArtifact, match="expected a scorer"):
         scorers.open_scorer(made.path)
+
+
+def test_with_and_without_places_training_starts_from_the_same_weights() -> None:
+    import torch
+
+    from train.structure.transformer import Shape, network
+
+    models_of = {}
+    for features in (True, False):
+        torch.manual_seed(4)
+        models_of[features] = network()(
+            Shape(vocabulary=50, width=32, layers=1, heads=2, features=features)
+        ).state_dict()
+    extra = set(models_of[True]) - set(models_of[False])
+    assert len(extra) == 4 and all(not models_of[True][name].any() for name in extra)
+    assert all(torch.equal(weight, models_of[True][name]) for name, weight in models_of[False].items())
 
 
 def test_what_is_written_has_the_places_that_training_gave_it(vocabulary: Vocabulary) -> None:
@@ -319,6 +343,8 @@ def test_the_graph_network_learns_sums(tmp_path: Path) -> None:
     wrong = [p for row, found in zip(rows, opened.score_many(rows), strict=True) for p, label in zip(found, row.labels, strict=True) if label == WRONG]  # fmt: skip
     assert sum(p > 0.5 for p in right) / len(right) > 0.9 and sum(p < 0.5 for p in wrong) / len(wrong) > 0.7
     assert len(scorers.score(made.path, QUESTION, "\n".join(LINES))) == 3 and opened.score("", " \n") == []
+    with pytest.raises(EngineError, match="writes no answers"):
+        open_runtime(str(made.path))
     (made.path / "config.json").write_text("{}")
     with pytest.raises(InvalidArtifact):
         gnn.Scorer(made.path)

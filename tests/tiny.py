@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -51,10 +53,9 @@ def checkpoint(
 ) -> Path:
     """Hidden size 64, 2 layers, the real vocabulary; with a `family` its template and special tokens, and biases that are not zero."""
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoConfig, AutoModelForCausalLM
 
-    source = embedded.SMOLLM2.gguf()
-    tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
+    tokenizer = copy.deepcopy(_tokenizer())
     ends = _dress(tokenizer, family) if family else [2]
     torch.manual_seed(seed)
     kind = {"gemma3": "gemma3_text"}.get(architecture, architecture)
@@ -74,6 +75,15 @@ def checkpoint(
     network.save_pretrained(path)
     tokenizer.save_pretrained(path)
     return path
+
+
+@lru_cache
+def _tokenizer() -> Any:
+    """SmolLM2's, read from its GGUF file once per process: that takes five seconds."""
+    from transformers import AutoTokenizer
+
+    source = embedded.SMOLLM2.gguf()
+    return AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
 
 
 def _dress(tokenizer: Any, family: str) -> list[int]:

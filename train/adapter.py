@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
-import os
 import shutil
 import time
 from pathlib import Path
@@ -13,15 +11,23 @@ from typing import Any
 
 import domains
 from domains.base import Domain
-from train import dev, distributed, estimate, methods
+from train import dev, distributed, engines, estimate, failures, methods, tracking
+from train.checkpoints import last_checkpoint, sweep
 from train.curves import plot
 from train.methods import Job, Trained
 from truemark import artifacts, models
 from truemark.artifacts import Artifact, Parent
 from truemark.console import duration, say
-from truemark.errors import InvalidArtifact, InvalidConfig, MissingDependency, TruemarkError
+from truemark.errors import InvalidArtifact, InvalidConfig, ModelNotFound, TruemarkError
 from truemark.files import read_jsonl, sha256_file, sha256_json, storage_errors, write_json
-from truemark.recipe import Recipe, oddities
+from truemark.recipe import Recipe, names, oddities
+
+LOGGED = (
+    *("step", "loss", "learning_rate", "grad_norm", "dev_score"),
+    *("margin", "accuracy"),  # of preferences
+    *("reward", "reward_std", "no_signal", "length", "cut", "kl", "entropy"),  # of sampled answers
+)
+"""What training.json tells of a step, beside `loss_TERM`."""
 
 
 def train_adapter(
@@ -36,6 +42,7 @@ def train_adapter(
     file = methods.data_name(recipe)
     distributed.rows_each(recipe)
     base = models.resolve(recipe.base)
+    models.require_weights(base)
     start = _start(recipe, base)
     if recipe.base != models.NONE:
         for line in oddities(recipe, json.loads((base.local_path() / "config.json").read_text(encoding="utf-8"))):
@@ -96,7 +103,16 @@ def train_adapter(
 def _start(recipe: Recipe, base: models.ModelRef) -> models.ModelRef | None:
     if recipe.start is None:
         return None
-    start = models.resolve(recipe.start)
+    try:
+        start = models.resolve(recipe.start)
+    except ModelNotFound as error:
+        name = Path(recipe.start).name
+        if name not in names():
+            raise
+        raise ModelNotFound(
+            f"recipe {recipe.name} goes on from the adapter {recipe.start}, which is not there (looked at {Path(recipe.start).absolute()})",
+            mend=f"truemark train {name}, then this again; or --from REF for another adapter",
+        ) from error
     if start.kind != "adapter":
         raise InvalidConfig(f"start: expected an adapter, found {start.kind} at {recipe.start}")
     if start.artifact is not None and start.artifact.manifest.base.sha256 != base.weights_sha256():
@@ -118,16 +134,16 @@ def _already(out: Path, fingerprint: dict[str, Any]) -> Artifact | None:
 
 def _open_work(work: Path, fingerprint: dict[str, Any], *, resume: bool, force: bool) -> None:
     """Make the work directory, or take up the one an interrupted run of the same recipe, data and base has left."""
-    from train.trainer import last_checkpoint
-
     note = work / "run.json"
     same = False
     with contextlib.suppress(OSError, ValueError):
         same = json.loads(note.read_text()) == json.loads(json.dumps(fingerprint))
     if force or not same:
         shutil.rmtree(work, ignore_errors=True)
+    sweep(work)
     found = last_checkpoint(work)
-    if resume and not found:
+    begun = found or any(path != note for path in work.glob("*"))  # samples and a teacher's answers count too
+    if resume and not begun:
         raise TruemarkError(
             f"nothing to resume: no checkpoint of this recipe and data in {work}", mend="run it without --resume"
         )
@@ -148,10 +164,11 @@ def _run(
     work: Path,
     out: Path,
 ) -> tuple[Trained, float]:
+    engines.first(recipe)
     _hush()
-    _track(recipe, out)
+    tracking.prepare(recipe, out, work)
     began = time.monotonic()
-    with storage_errors(work):
+    with storage_errors(work), failures.explained(recipe, work):
         trained = methods.get(recipe.method).train(
             Job(recipe, domain, base, rows, dev.read(data, recipe.domain), work, start)
         )
@@ -169,25 +186,8 @@ def _run(
     return trained, seconds
 
 
-def _track(recipe: Recipe, out: Path) -> None:
-    """Where the recipe's tracker writes. Raises MissingDependency when it is not installed."""
-    tracker = recipe.run.track
-    if tracker == "none":
-        return
-    if importlib.util.find_spec(tracker) is None:
-        raise MissingDependency(
-            f"run.track: {tracker} is not installed",
-            mend=f"pip install {tracker}, or truemark train … --set run.track=none",
-        )
-    if tracker == "tensorboard":
-        os.environ["TENSORBOARD_LOGGING_DIR"] = str(out.parent / "tensorboard" / out.name)
-    else:
-        os.environ.setdefault("WANDB_PROJECT" if tracker == "wandb" else "TRACKIO_PROJECT", "truemark")
-
-
 def _describe(path: Path, recipe: Recipe, trained: Trained, seconds: float) -> None:
-    keys = ("step", "loss", "learning_rate", "grad_norm", "dev_score")
-    log = [{key: entry[key] for key in entry if key in keys or key.startswith("loss_")} for entry in trained.log]
+    log = [{key: entry[key] for key in entry if key in LOGGED or key.startswith("loss_")} for entry in trained.log]
     write_json(
         path / "training.json",
         {"recipe": recipe.model_dump(), **trained.report, "seconds": round(seconds, 1), "log": log},

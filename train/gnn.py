@@ -141,6 +141,10 @@ def save(model: Any, options: Options, path: Path) -> None:
     """Weights and shape, into a directory."""
     from safetensors.torch import save_file
 
+    from train import distributed
+
+    if not distributed.main():
+        return
     save_file({name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}, path / WEIGHTS)
     write_json(path / "config.json", {**options.model_dump(), "kinds": KINDS, "edges": EDGES, "features": FEATURES})
     (path / "README.md").write_text(

@@ -111,4 +111,7 @@ def data_file(recipe: Recipe, given: Path | None) -> Path:
 
 def command_for(file: str, domain: str) -> str:
     """The command that makes a file of data/DOMAIN/."""
-    return f"truemark data {'pairs' if file == 'pairs.jsonl' else 'build'} {domain}"
+    if file == "pairs.jsonl":
+        samples = f"data/{domain}.train.samples.jsonl"
+        return f"truemark data sample {domain} --model REF, then truemark data pairs {domain} --from {samples}"
+    return f"truemark data build {domain}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from train import distributed
+from train import distributed, engines
 from truemark import adapters, chat, compute
 from truemark.console import say
 from truemark.errors import InvalidConfig, MissingDependency
@@ -53,10 +53,14 @@ def load(recipe: Recipe, base: ModelRef, tokenizer: Any, start: ModelRef | None 
     from peft import LoraConfig, get_peft_model
     from transformers import set_seed
 
+    if recipe.run.engine == "mlx":
+        raise InvalidConfig(f"run.engine: mlx does not go with method {recipe.method}", mend="--set run.engine=auto")
     compute.prepare()
     device, dtype = compute.device(), precision(recipe)
     say(describe(recipe))
     set_seed(recipe.seed)
+    if engines.unsloth(recipe):
+        return engines.load_with_unsloth(recipe, base, dtype)
     options: dict[str, Any] = {"dtype": dtype}
     if recipe.run.quantize != "none":
         options |= {"quantization_config": _quantization(recipe, dtype), "device_map": {"": device}}
@@ -106,6 +110,9 @@ def describe(recipe: Recipe) -> str:
     words = f"training on {device} in {str(precision(recipe)).removeprefix('torch.')}"
     if recipe.run.quantize != "none":
         words += f", base in {recipe.run.quantize} (bitsandbytes)"
+    if device == "cuda":
+        reason = engines.why_not_unsloth(recipe)
+        words += ", through Unsloth" if reason is None else f", through transformers ({reason})"
     return words + (
         f", {torch.get_num_threads()} threads"
         if device == "cpu"
@@ -157,6 +164,11 @@ def save(model: Any, tokenizer: Any, recipe: Recipe, base: ModelRef, path: Path)
     new_rows = _has_untrained_rows(model, rows)
     model.save_pretrained(path, state_dict=weights, safe_serialization=True, save_embedding_layers=new_rows)
     tokenizer.save_pretrained(path)
+    write_readme(recipe, path)
+
+
+def write_readme(recipe: Recipe, path: Path) -> None:
+    """What the adapter in directory `path` is, in a few lines."""
     (path / "README.md").write_text(
         f"# {recipe.name}\n\nA LoRA adapter (rank {recipe.lora.rank}) for `{recipe.base}`, domain `{recipe.domain}`, made by "
         "Truemark. `truemark.json` says from what, `training.json` how.\n"
@@ -175,5 +187,9 @@ def _has_untrained_rows(model: Any, rows: int) -> bool:
     new = set(range(rows, embedding.weight.shape[0]))
     trained = model.peft_config["default"].trainable_token_indices or {}
     trained = trained if isinstance(trained, dict) else {"embed_tokens": trained}
-    names = ["embed_tokens"] if embedding.weight.data_ptr() == head.weight.data_ptr() else ["embed_tokens", "lm_head"]
+    names = (
+        ["embed_tokens"]
+        if head is None or embedding.weight.data_ptr() == head.weight.data_ptr()
+        else ["embed_tokens", "lm_head"]
+    )
     return any(not new <= set(trained.get(name, ())) for name in names)

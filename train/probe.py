@@ -20,7 +20,7 @@ BLOCKS = 4
 VOCABULARY = 1024
 FLOPS = 40e9
 """Work of one probed step on a CPU, at most: a second or so. A larger batch is measured on a part of it."""
-SECONDS = 1.5
+SECONDS = 0.9
 """Of repeating one measurement."""
 HEAD_ROWS = 16384
 
@@ -66,6 +66,8 @@ def count(config: Any, recipe: Recipe) -> Size:
         model = _with_adapter(_network(copy.deepcopy(config)), recipe, text.num_hidden_layers)
     blocks, outer, trained = 0, 0, 0
     head = model.get_output_embeddings()
+    if head is not None and text.tie_word_embeddings:
+        outer -= head.weight.numel()  # on the meta device the two are apart
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             trained += parameter.numel()
@@ -82,7 +84,7 @@ def measure(config: Any, recipe: Recipe, batch: dict[str, Any], dtype: Any, devi
     """Build a few blocks and time them on a batch as `train.data.collate` makes it (`input_ids`, `labels`, int64 `[B, T]`)."""
     import torch
 
-    from train.sft import completion_loss
+    from train.sft import MEASURED as completion_loss
 
     text = config.get_text_config()
     blocks = min(BLOCKS, text.num_hidden_layers)

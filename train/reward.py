@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from train import methods, network
+from train import distributed, methods, network
 from train.methods import Job, Trained
 from train.structure.changes import UNKNOWN, Solution, solutions
 from train.structure.fitting import fit, laid_out
@@ -87,7 +87,8 @@ def load(job: Job, level: str, tokenizer: Any) -> Any:
     config["task_type"] = (
         "SEQ_CLS" if level == "answer" else "TOKEN_CLS"
     )  # so that PEFT trains and saves the head whole
-    config["exclude_modules"] = ["score", "classifier"]  # and `all-linear` does not take it for one of the layers
+    if isinstance(config["target_modules"], str):
+        config["exclude_modules"] = ["score", "classifier"]  # `all-linear` would take the head for one of the layers
     if recipe.run.gradient_checkpointing:
         model.enable_input_require_grads()
     return get_peft_model(model, LoraConfig(**config))
@@ -268,6 +269,8 @@ def _count(job: Job, rows: int) -> int:
 def save(model: Any, tokenizer: Any, job: Job, options: Options, path: Path) -> None:
     """PEFT's files with the head, the tokenizer, and what is judged."""
     network.save(model, tokenizer, job.recipe, job.base, path)
+    if not distributed.main():
+        return
     write_json(path / HEAD, {"level": options.level})
     what = "one reward of an answer" if options.level == "answer" else "P(right) of each step of an answer"
     (path / "README.md").write_text(

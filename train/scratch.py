@@ -127,8 +127,11 @@ def save(model: Any, shape: Shape, vocabulary: Vocabulary, path: Path) -> None:
 
     from safetensors.torch import save_file
 
+    from train import distributed
     from train.structure.vocabulary import FILE
 
+    if not distributed.main():
+        return
     save_file({name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}, path / WEIGHTS)
     write_json(path / "config.json", shape.model_dump())
     write_text(path / FILE, json.dumps(vocabulary.tokens) + "\n")
@@ -136,6 +139,10 @@ def save(model: Any, shape: Shape, vocabulary: Vocabulary, path: Path) -> None:
         "# A transformer from scratch\n\nMade by Truemark; it stands on no base. `train.scratch.answer(path, question)` asks it.\n",
         encoding="utf-8",
     )
+
+
+Written = tuple[list[int], bool]
+"""Ids of an answer, and whether it came to its end."""
 
 
 class Model:
@@ -161,16 +168,20 @@ class Model:
 
     def answers(self, questions: Sequence[str], *, max_tokens: int = MAX_TOKENS, batch: int = 64) -> list[str]:
         """The most probable answer to each question, token by token."""
+        return [self.vocabulary.decode(ids) for ids, _ in self.written(questions, max_tokens=max_tokens, batch=batch)]
+
+    def written(self, questions: Sequence[str], *, max_tokens: int = MAX_TOKENS, batch: int = 64) -> list[Written]:
+        """The same as ids, each with whether it came to its end within `max_tokens`."""
         prompts = [prompt(self.vocabulary, question) for question in questions]
         order = sorted(range(len(prompts)), key=lambda index: len(prompts[index][0]))  # of like length in one batch
-        found = [""] * len(questions)
+        found: list[Written] = [([], False)] * len(questions)
         for start in range(0, len(order), batch):
             chosen = order[start : start + batch]
-            for index, ids in zip(chosen, self._greedy([prompts[index] for index in chosen], max_tokens), strict=True):
-                found[index] = self.vocabulary.decode(ids)
+            for index, one in zip(chosen, self._greedy([prompts[index] for index in chosen], max_tokens), strict=True):
+                found[index] = one
         return found
 
-    def _greedy(self, prompts: Sequence[tuple[list[int], list[places.Place]]], max_tokens: int) -> list[list[int]]:
+    def _greedy(self, prompts: Sequence[tuple[list[int], list[places.Place]]], max_tokens: int) -> list[Written]:
         """Prompts are padded on the left, where the mask hides it; rotary positions are relative, so a shift changes nothing."""
         import torch
 
@@ -205,7 +216,7 @@ class Model:
                 known = torch.tensor([[scanner.feed(piece)] for scanner, piece in zip(scanners, pieces, strict=True)])
                 seen = torch.cat([seen, torch.ones_like(seen[:, :1])], dim=1)
                 mask = seen[:, None, None]
-        return written
+        return [(ids, row not in open_rows) for row, ids in enumerate(written)]
 
 
 def answer(path: Path | str, question: str) -> str:

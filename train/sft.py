@@ -12,11 +12,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from train import dev, distributed, estimate, methods, network
+from train import dev, distributed, engines, estimate, methods, network
+from train.checkpoints import steps_done
 from train.data import IGNORED, Tokenized, collate, fitting, in_training_order, packed, tokenize
 from train.methods import Job, Trained
-from train.trainer import arguments, run, steps_done
-from truemark.errors import InvalidConfig, TruemarkError
+from train.trainer import arguments, run
+from truemark.errors import InvalidConfig
 from truemark.recipe import Recipe
 
 DATA = "train.jsonl"
@@ -32,10 +33,14 @@ Or `(scalar, {name: scalar})`: what it is made of, which the log gets as `loss_N
 def train(job: Job) -> Trained:
     """Run the recipe over the job's rows, continuing from the last whole checkpoint in its work directory.
 
-    Raises InvalidData for rows that cannot be trained on, TruemarkError when the loss is not finite.
+    Raises InvalidData for rows that cannot be trained on, TruemarkError when the loss or the gradient is not finite.
     """
     tokenizer = network.load_tokenizer(job.base, job.domain.SYSTEM_PROMPT, job.recipe.data.special_tokens)
     ordered, steps = lay_out(job, tokenize(job.rows, tokenizer))
+    if job.recipe.run.engine == "mlx":
+        from train import mlx
+
+        return mlx.fit(job, ordered, steps, tokenizer)
     return fit(job, ordered, steps, tokenizer)
 
 
@@ -72,6 +77,8 @@ def fit(
     recipe = job.recipe
     estimate.announce(recipe, job.base.local_path(), ordered, steps, job.work, done=steps_done(job.work))
     model = network.load(recipe, job.base, tokenizer, job.start)
+    if loss is None:
+        loss = engines.unsloth_loss if engines.unsloth(recipe) else partial(completion_loss, share=can_share(recipe))
     columns = {
         "input_ids": [row.ids for row in ordered],
         "labels": [row.labels for row in ordered],
@@ -80,7 +87,7 @@ def fit(
     }
     if ordered[0].positions is not None:
         columns["position_ids"] = [row.positions for row in ordered]
-    distributed.loss_as_forward(model, loss or partial(completion_loss, share=can_share(recipe)))
+    distributed.loss_as_forward(model, loss)
     trainer = _trainer_class()(
         model=model,
         args=_arguments(recipe, steps, job.work),
@@ -138,16 +145,11 @@ def _trainer_class() -> Any:
         def compute_loss(
             self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
         ) -> Any:
-            names = inputs.pop("names")
+            inputs = {key: value for key, value in inputs.items() if key != "names"}
             found = model(batch=inputs, items=num_items_in_batch)
             value, terms = found if isinstance(found, tuple) else (found, {})
             for name, term in terms.items():  # TRL logs the mean over the parts of a step; this makes it their sum
                 self._metrics["train"][f"loss_{name}"].append(term.item() * self.args.gradient_accumulation_steps)
-            if not value.isfinite():
-                raise TruemarkError(
-                    f"the loss at step {self.state.global_step + 1} is {value.item()}; its batch is {', '.join(names)}",
-                    mend="look at these examples, or lower optim.learning_rate in the recipe",
-                )
             # the processes' gradients are averaged, but `num_items_in_batch` counts the tokens of all of them
             value = value if num_items_in_batch is None else value * distributed.processes()
             return (value, None) if return_outputs else value
@@ -200,6 +202,10 @@ def hidden_states(model: Any, batch: dict[str, Any], *, share: bool = True, mask
         use_cache=shared > 0,
     )
     return out.last_hidden_state, shared
+
+
+MEASURED = completion_loss
+"""What `train.probe` times: the same, whatever takes its place in a run."""
 
 
 def _shared_prefix(ids: Any, labels: Any) -> int:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
-from train import distributed
+from train import distributed, failures, tracking
+from train.checkpoints import COMPLETE, last_checkpoint, steps_done
 from train.methods import Job
 from truemark import compute
 from truemark.console import progress
 from truemark.recipe import Recipe
-
-COMPLETE = "complete"
-"""Marker written last into a checkpoint: one without it was cut off while it was saved."""
 
 
 def run(trainer: Any, job: Job, steps: int) -> list[dict[str, float]]:
@@ -21,22 +20,12 @@ def run(trainer: Any, job: Job, steps: int) -> list[dict[str, float]]:
 
     distributed.shard_on_cpu(trainer)
     trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(failures.watch(trainer))
+    tracking.continue_curves(trainer, steps_done(job.work))
     with progress(f"train {job.recipe.name}", total=steps) as advance:
         trainer.add_callback(_callback(advance))
         trainer.train(resume_from_checkpoint=last_checkpoint(job.work))
     return [entry for entry in trainer.state.log_history if "loss" in entry]
-
-
-def last_checkpoint(work: Path) -> str | None:
-    """The newest checkpoint that was saved whole, or None."""
-    whole = [path for path in work.glob("checkpoint-*") if (path / COMPLETE).is_file()]
-    return str(max(whole, key=lambda path: int(path.name.rpartition("-")[2]))) if whole else None
-
-
-def steps_done(work: Path) -> int:
-    """Steps that an earlier run has left a whole checkpoint of."""
-    found = last_checkpoint(work)
-    return int(found.rpartition("-")[2]) if found else 0
 
 
 def arguments(recipe: Recipe, steps: int, work: Path) -> dict[str, Any]:
@@ -64,6 +53,7 @@ def arguments(recipe: Recipe, steps: int, work: Path) -> dict[str, Any]:
         "save_total_limit": 2,
         "logging_steps": 1,
         "report_to": recipe.run.track,
+        "run_name": tracking.name(recipe, work),
         "disable_tqdm": True,
         "gradient_checkpointing": recipe.run.gradient_checkpointing,
         "bf16": False,  # the weights are in the number type that was chosen; no autocast on top
@@ -88,8 +78,12 @@ def _callback(advance: Any) -> Any:
                 self.reached = state.global_step
 
         def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
             distributed.wait()
             if distributed.main():
-                (Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE).touch()
+                # TRL's frozen reference adapter is saved as a folder beside the trained one; where transformers finds folders it loads them
+                # alone (Trainer._load_from_checkpoint), and a resumed run would go on from fresh weights. It is made from `start` each time.
+                shutil.rmtree(checkpoint / "ref", ignore_errors=True)
+                (checkpoint / COMPLETE).touch()
 
     return Report()

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from truemark import artifacts, embedded
+from truemark import access, artifacts, embedded
 from truemark.artifacts import Artifact
 from truemark.errors import ModelNotFound, TruemarkError
 
@@ -200,10 +200,33 @@ def _hub_snapshot(target: str) -> Path:
     try:
         return Path(snapshot_download(name, revision=revision or None, local_files_only=True))
     except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError) as error:
-        raise ModelNotFound(
-            f"hf:{target} is not in the local Hub cache ({type(error).__name__})",
-            mend=f"truemark models pull hf:{target}",
-        ) from None
+        raise access.not_here(target, type(error).__name__) from None
+
+
+def require_weights(ref: ModelRef) -> None:
+    """Raise ModelNotFound for a checkpoint directory with a configuration and no weights."""
+    if ref.embedded is None and ref.path is not None and ref.path.is_dir() and not any(ref.path.glob("*.safetensors")):
+        pull = (
+            f"truemark models pull {ref.text}" if ref.text.startswith("hf:") else "save the model there as safetensors"
+        )
+        raise ModelNotFound(f"{ref.text} has no weights (*.safetensors) in {ref.path}", mend=pull)
+
+
+def configuration(ref: str) -> Path:
+    """A directory with the `config.json` behind a reference: of a Hub model that alone may be in the cache. Raises ModelNotFound as `resolve`."""
+    try:
+        return resolve(ref).local_path()
+    except ModelNotFound:
+        scheme, _, target = ref.partition(":")
+        if scheme != "hf":
+            raise
+        from huggingface_hub import try_to_load_from_cache
+
+        name, _, revision = target.partition("@")
+        found = try_to_load_from_cache(name, "config.json", revision=revision or None)
+        if not isinstance(found, str):
+            raise
+        return Path(found).parent
 
 
 def describe_base(ref: ModelRef) -> artifacts.Base:
@@ -216,4 +239,6 @@ def describe_base(ref: ModelRef) -> artifacts.Base:
         return artifacts.Base(ref=NONE, sha256="", licence="none")
     if ref.kind != "checkpoint":
         raise TruemarkError(f"'{ref.text}' cannot be a base: expected a checkpoint, found {ref.kind}")
-    return artifacts.Base(ref=ref.text, sha256=ref.weights_sha256())
+    gated = access.family(ref.target.partition("@")[0])
+    known = {"licence": gated.licence, "access": gated.asks} if gated else {}
+    return artifacts.Base(ref=ref.text, sha256=ref.weights_sha256(), **known)

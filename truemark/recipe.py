@@ -109,8 +109,8 @@ class Run(Settings):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     quantize: Literal["none", "8bit", "4bit"] = "none"
     """The frozen base's weights, through bitsandbytes: 4bit is QLoRA (https://arxiv.org/abs/2305.14314)."""
-    engine: Literal["auto", "transformers", "unsloth"] = "auto"
-    """`auto`: Unsloth where it is installed, the device is CUDA and the recipe asks for nothing that it lacks."""
+    engine: Literal["auto", "transformers", "unsloth", "mlx"] = "auto"
+    """`auto`: Unsloth where it is installed, the device is CUDA and the recipe asks for nothing that it lacks. `mlx`: train/mlx.py, sft alone."""
     gradient_checkpointing: bool = False
     """Compute activations twice instead of keeping them."""
     save_every: int = Field(20, ge=1)
@@ -258,13 +258,20 @@ LIMIT = 64 << 10
 class _Loader(yaml.SafeLoader):
     """YAML's plain values: `2e-4` is a number (YAML 1.2), a key stands once, and there are no aliases (a few lines of them fill a memory)."""
 
+    depth = 0
+
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
             event = self.peek_event()
             raise yaml.composer.ComposerError(
                 None, None, "aliases are not taken: write the values out", event.start_mark
             )
-        return super().compose_node(parent, index)
+        self.depth += 1
+        if self.depth > 32:
+            raise yaml.composer.ComposerError(None, None, "nested too deeply", self.peek_event().start_mark)
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         keys = [key.value for key, _ in node.value]
@@ -295,7 +302,7 @@ def _content(path: Path) -> dict[str, Any]:
         ValueError,
         RecursionError,
     ) as error:  # ValueError: not UTF-8, or a date like 2024-13-45
-        raise InvalidConfig(f"{path} is not YAML: {error or 'nested too deeply'}") from None
+        raise InvalidConfig(f"{path} is not YAML: {error}") from None
     if not isinstance(content, dict):
         raise InvalidConfig(f"{path}: expected `key: value` lines, found {type(content).__name__}")
     return content
@@ -308,7 +315,7 @@ def _change(text: str) -> dict[str, Any]:
         raise InvalidConfig(f"expected section.key=value, found {text!r}", mend="--set optim.steps=60")
     try:
         parsed = _parse(value)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise InvalidConfig(f"--set {key}: {value!r} is not a YAML value: {error}") from None
     for part in reversed(key.strip().split(".")):
         parsed = {part: parsed}

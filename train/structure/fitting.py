@@ -24,8 +24,8 @@ def fit(job: Job, model: Any, rows: Sequence[Any], steps: int, collate: Callable
 
     class Trainer(Base):
         def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-            chosen: Any = train_dataset if train_dataset is not None else self.train_dataset
-            return SequentialSampler(chosen)
+            given: Any = train_dataset if train_dataset is not None else self.train_dataset
+            return SequentialSampler(given)
 
         def compute_loss(
             self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None

@@ -72,17 +72,19 @@ def network() -> Any:
             super().__init__()
             width = shape.width
             self.tokens = nn.Embedding(shape.vocabulary, width)
-            self.places = nn.ModuleList(nn.Embedding(size, width) for size in TABLES if shape.features)
             self.blocks = nn.ModuleList(Block(width, shape.heads) for _ in range(shape.layers))
             self.head = nn.Linear(width, shape.vocabulary, bias=False)
             for name, weight in self.named_parameters():
-                small = name.endswith(("out.weight", "down.weight", "head.weight")) or name.startswith("places.")
-                if small:  # a block is the identity at first, and places say nothing
+                if name.endswith(("out.weight", "down.weight", "head.weight")):  # a block is the identity at first
                     nn.init.zeros_(weight)
                 elif name == "tokens.weight":
                     nn.init.normal_(weight, std=1.0)
                 else:
                     nn.init.normal_(weight, std=width**-0.5)
+            # last, so that the rest starts from the same weights with and without; at first places say nothing
+            self.places = nn.ModuleList(nn.Embedding(size, width) for size in TABLES if shape.features)
+            for table in self.places.parameters():
+                nn.init.zeros_(table)
 
         def hidden(self, ids: Any, places: Any, start: int = 0, mask: Any = None, caches: list[Any] | None = None) -> Any:  # fmt: skip
             """States [B, T, width] for `ids` int64 [B, T] and `places` int64 [B, T, 4] from position `start` on."""
