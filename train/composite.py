@@ -24,7 +24,7 @@ from typing import Any, cast
 
 from pydantic import Field
 
-from train import contrast, methods, network, sft
+from train import contrast, distributed, methods, network, sft
 from train.data import IGNORED
 from train.methods import Job, Trained
 from truemark.errors import InvalidConfig
@@ -69,9 +69,9 @@ def train(job: Job) -> Trained:
         raise InvalidConfig(
             "data.packing: the composite loss lays out a row by itself", mend="--set data.packing=false"
         )
-    if options.semantic and recipe.optim.batch_size // recipe.optim.accumulate < 2:
+    if options.semantic and distributed.rows_each(recipe) < 2:
         raise InvalidConfig(
-            "options.semantic contrasts the examples of a part: batch_size / accumulate must be 2 or more"
+            "options.semantic contrasts the rows of a part: batch_size / accumulate / devices must be 2 or more"
         )
     tokenizer = network.load_tokenizer(job.base, job.domain.SYSTEM_PROMPT, recipe.data.special_tokens)
     examples = contrast.contrasted(
