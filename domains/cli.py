@@ -69,7 +69,6 @@ def build(
 def _dataset(name: str, seed: int, n: int, levels: list[str], directory: Path) -> dict[str, dict[str, Any]]:
     """Make `directory` hold the dataset, unless it does; counts and hash by file."""
     wanted = {"domain": name, "seed": seed, "n": n, "levels": levels, "builder": _builder(name)}
-    _refuse_other_files(directory)
     try:
         record: dict[str, Any] = json.loads((directory / RECORD).read_text(encoding="utf-8"))
         files: dict[str, dict[str, Any]] = record.pop("files")
@@ -77,6 +76,7 @@ def _dataset(name: str, seed: int, n: int, levels: list[str], directory: Path) -
             return files
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         pass  # no whole record of a whole dataset: build it
+    _refuse_other_files(directory)
     splits = get(name).build(seed, n, levels)
     with publish_directory(directory) as tmp:
         files = {}
@@ -118,6 +118,86 @@ def _counts(path: Path, examples: list[Example]) -> dict[str, Any]:
         "slices": dict(Counter(example["meta"]["slice"] for example in examples)),
         "sha256": sha256_file(path),
     }
+
+
+@app.command()
+def sample(
+    domain: Annotated[str, typer.Argument(help=f"One of {', '.join(DOMAINS)}.")],
+    model: Annotated[str, typer.Option(help="Model reference of who answers.")],
+    n: Annotated[int, typer.Option(min=1, max=1024, help="Answers to each question.")] = 8,
+    temperature: Annotated[float, typer.Option(min=0.0, max=5.0)] = 0.8,
+    max_tokens: Annotated[int, typer.Option(min=1)] = 256,
+    split: Annotated[str, typer.Option(help="train or dev.")] = "train",
+    limit: Annotated[int | None, typer.Option(min=1, help="The first questions alone.")] = None,
+    runtime: Annotated[str | None, typer.Option(help="Another engine than the reference's own.")] = None,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same answers.")] = 7,
+    data: Annotated[Path, typer.Option(help="Directory with DOMAIN/{train,dev}.jsonl.")] = Path("data"),
+    out: Annotated[Path | None, typer.Option(help="Default: data/DOMAIN.SPLIT.samples.jsonl.")] = None,
+) -> None:
+    """Draw several answers to each question, for `data pairs`. What was drawn is not drawn again."""
+    from domains import samples
+
+    room = get(domain)
+    if split not in ("train", "dev"):
+        raise UnknownName("split", split, ("train", "dev"))
+    path = out or data / f"{domain}.{split}.samples.jsonl"
+    examples = read_examples(data / domain / f"{split}.jsonl", domain)[:limit]
+    settings = samples.Settings(n=n, temperature=temperature, max_tokens=max_tokens, seed=seed)
+    rows = samples.of_model(room, model, examples, path, settings, runtime)
+    say(f"{path}: {len(rows)} answers to {len(examples)} questions")
+
+
+@app.command("pairs")
+def make_pairs(
+    domain: Annotated[str, typer.Argument(help=f"One of {', '.join(DOMAINS)}.")],
+    source: Annotated[
+        list[Path],
+        typer.Option("--from", help="Answers (`data sample`, predictions of `eval`), or a directory of them."),
+    ] = [],  # noqa: B006
+    votes: Annotated[list[Path], typer.Option(help="Human votes: {id, prompt, a, b, vote}.")] = [],  # noqa: B006
+    k: Annotated[int, typer.Option(min=1, help="Pairs of an example at most.")] = 4,
+    gold: Annotated[bool, typer.Option("--gold", help="Where no answer passed, prefer the example's own.")] = False,
+    data: Annotated[Path, typer.Option(help="Directory with DOMAIN/{train,dev}.jsonl.")] = Path("data"),
+    out: Annotated[Path | None, typer.Option(help="Default: data/DOMAIN/pairs.jsonl.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the counts as JSON.")] = False,
+) -> None:
+    """Make preference pairs: of two answers to a question the one that passed the check, or that a person preferred."""
+    from domains import pairs
+
+    room = get(domain)
+    if not source and not votes:
+        raise InvalidData("no answers and no votes to make pairs of", mend=f"truemark data pairs {domain} --from FILE")
+    path = out or data / domain / pairs.FILE
+    held_out = [row.get("id", "") for row in _rows_of(data / domain / "test.jsonl")]
+    rows: list[dict[str, Any]] = []
+    counts = pairs.Counts()
+    if source:
+        examples = read_examples(data / domain / "train.jsonl", domain)
+        if (data / domain / "dev.jsonl").is_file():
+            examples += read_examples(data / domain / "dev.jsonl", domain)
+        answers = pairs.read_answers(pairs.files(source), [example["id"] for example in examples], held_out)
+        rows, counts = pairs.from_answers(room, examples, answers, k=k, gold=gold)
+    rows += pairs.from_votes(votes, room, held_out, counts)
+    if as_json:
+        print(json.dumps({"path": str(path), **asdict(counts)}, indent=2))
+    say(
+        f"examples: {counts.both} with passed and failed answers, {counts.passed} only passed, {counts.failed} only failed"
+    )
+    for why, count in counts.left_out.items():
+        say(f"left out: {count} {why}")
+    if not rows:
+        raise InvalidData(
+            "no pair: no example has an answer that passed and one that failed",
+            mend=f"truemark data sample {domain} --model REF --n 16, or --gold",
+        )
+    write_jsonl(path, rows)
+    say(
+        f"{path}: {len(rows)} pairs ({counts.votes} of votes, {counts.gold} examples with their own answer as the chosen one)"
+    )
+
+
+def _rows_of(path: Path) -> list[dict[str, Any]]:
+    return read_jsonl(path) if path.is_file() else []
 
 
 @app.command()

@@ -16,9 +16,15 @@ from truemark.settings import cache_dir
 class Endpoint:
     """`model` behind `base_url` (default: OPENAI_BASE_URL, else the local gateway); the key comes from OPENAI_API_KEY."""
 
-    def __init__(self, model: str, *, base_url: str | None = None, cache: Path | None = None) -> None:
-        """Answers are kept in `cache` (default: `endpoint` in Truemark's cache) by URL, model, messages and sampling."""
-        self._runtime = HttpRuntime(ModelRef(f"openai:{model}", "openai", target=model), base_url=base_url)
+    def __init__(
+        self, model: str, *, base_url: str | None = None, cache: Path | None = None, timeout: float = 120
+    ) -> None:
+        """Answers are kept in `cache` (default: `endpoint` in Truemark's cache) by URL, model, messages and sampling.
+
+        `timeout` is in seconds, for each try.
+        """
+        reference = ModelRef(f"openai:{model}", "openai", target=model)
+        self._runtime = HttpRuntime(reference, base_url=base_url, timeout=timeout)
         self._cache = cache or cache_dir() / "endpoint"
 
     def complete(
@@ -31,8 +37,9 @@ class Endpoint:
         if file.is_file():
             return file.read_text(encoding="utf-8")
         [(_, answer)] = self._runtime.generate([list(messages)], sampling)
-        write_text(file, answer.text)
-        return answer.text
+        text = answer.text.encode("utf-8", "replace").decode("utf-8")  # no UTF-8 file can hold a lone surrogate
+        write_text(file, text)
+        return text
 
     def close(self) -> None:
         """End the client's connections."""

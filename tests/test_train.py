@@ -21,6 +21,7 @@ from train import adapter as adapters
 from train.data import IGNORED, Tokenized, collate, in_training_order, tokenize
 from truemark import artifacts
 from truemark import recipe as recipes
+from truemark.adapters import tensors
 from truemark.errors import InvalidConfig, InvalidData, StorageError, TruemarkError, UnknownName
 from truemark.files import sha256_file, write_jsonl
 from truemark.runtimes import open_runtime
@@ -244,3 +245,13 @@ def test_all_errors_of_a_recipe_at_once(tmp_path: Path) -> None:
 def test_shipped_recipes_are_valid(name: str) -> None:
     assert recipes.load(name).name == name
     get(recipes.load(name).domain)
+
+
+def test_the_published_pairs_are_in_half_precision_unless_asked_otherwise(home: Path) -> None:
+    import torch
+
+    kinds = {weight.dtype for _, weight in tensors(run(home).path)}
+    assert kinds == {torch.float16}
+    recipe = recipes.load(str(home / "tiny.yaml"), changes=["run.save=fp32"])
+    full = adapters.train_adapter(recipe, home / "train.jsonl", home / "runs" / "full")
+    assert {weight.dtype for _, weight in tensors(full.path)} == {torch.float32}

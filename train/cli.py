@@ -29,13 +29,21 @@ def train(
     out: Annotated[Path | None, typer.Option(help="Where the adapter goes; default runs/NAME.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Insist on continuing an interrupted run.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Train again what is already there.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Estimate time, memory and disk, and do nothing else.")
+    ] = False,
+    launch: Annotated[
+        str | None, typer.Option(metavar="CONFIG", help="Over several devices: fsdp, zero2, zero3 or cpu-fsdp.")
+    ] = None,
+    processes: Annotated[int | None, typer.Option(help="How many, with --launch; default the configuration's.")] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print the adapter's id and path, or the list, as JSON.")
+        bool, typer.Option("--json", help="Print the adapter's id and path, the list or the estimate as JSON.")
     ] = False,
 ) -> None:
     """Train a LoRA adapter from a recipe. An interrupted run continues by itself."""
+    from train import distributed, estimate
     from train.adapter import train_adapter
-    from truemark import portability
+    from truemark import models, portability
     from truemark.recipe import listing, load
 
     if listed:
@@ -46,11 +54,23 @@ def train(
         raise TruemarkError("expected a recipe's name, a domain or a YAML file", mend="truemark train --list")
     changes = [*change, *([f"start={json.dumps(start)}"] if start else [])]
     wanted = load(recipe, method=method, preset=preset, changes=changes)
-    for line in portability.grouped(portability.lint(portability.of_recipe(wanted), portability.FAMILIES)):
+    plan = None if wanted.base == models.NONE else portability.of_recipe(wanted)
+    for line in portability.grouped(portability.lint(plan, portability.FAMILIES)) if plan else []:
         say(f"warning: exports: {line}")
+    if dry_run:
+        found = estimate.dry_run(wanted, data)
+        print(json.dumps(found.to_json(), indent=2) if as_json else found.table())
+        return
+    if launch is not None:
+        values = {"--method": method, "--preset": preset, "--from": start, "--data": data, "--out": out}
+        again = [word for name, value in values.items() if value is not None for word in (name, str(value))]
+        again += [word for text in change for word in ("--set", text)]
+        flags = {"--resume": resume, "--force": force, "--json": as_json}
+        again += [name for name, given in flags.items() if given]
+        raise typer.Exit(distributed.launch(launch, [recipe, *again], processes))
     artifact = train_adapter(wanted, data, out or Path("runs") / wanted.name, resume=resume, force=force)
     say(f"{artifact.manifest.kind} {artifact.id} → {artifact.path}")
-    if as_json:
+    if as_json and distributed.main():
         print(json.dumps({"id": artifact.id, "path": str(artifact.path), "sha256": artifact.sha}))
 
 

@@ -67,6 +67,11 @@ def _is_message(message: Any) -> bool:
     )
 
 
+def prompt_ids(tokenizer: Any, messages: list[dict[str, str]]) -> list[int]:
+    """What is asked, with the generation prompt, as the tokenizer's template renders it."""
+    return _ids(tokenizer, messages, generate=True)
+
+
 def _ids(tokenizer: Any, messages: list[dict[str, str]], *, generate: bool) -> list[int]:
     text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=generate)
     ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from train import network as torch_side
+from train.checkpoints import COMPLETE, last_checkpoint
 from train.data import IGNORED, Tokenized
 from train.methods import Job, Trained
-from train.trainer import COMPLETE, last_checkpoint
 from truemark import holds
 from truemark.console import progress, say
 from truemark.errors import InvalidConfig, MissingDependency, TruemarkError

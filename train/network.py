@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from train import engines
+from train import distributed, engines
 from truemark import adapters, chat, compute
 from truemark.console import say
 from truemark.errors import InvalidConfig, MissingDependency
@@ -68,7 +68,7 @@ def load(recipe: Recipe, base: ModelRef, tokenizer: Any, start: ModelRef | None 
         model: Any = adapters.load(base.local_path(), start.local_path(), trainable=True, **options)
         return _prepared(model, recipe)
     network = adapters.plain(base.local_path(), **options)
-    config = recipe.lora_config(network.config.get_text_config().num_hidden_layers)
+    config = lora_config(recipe, network)
     if recipe.data.special_tokens:
         if len(tokenizer) > network.get_input_embeddings().weight.shape[0]:
             network.resize_token_embeddings(len(tokenizer))
@@ -76,23 +76,22 @@ def load(recipe: Recipe, base: ModelRef, tokenizer: Any, start: ModelRef | None 
         tied = network.get_output_embeddings().weight is network.get_input_embeddings().weight
         # a head of its own has rows of its own for them: left as they were made, the model could read the tokens but never write them
         config.setdefault("trainable_token_indices", {"embed_tokens": new, **({} if tied else {"lm_head": new})})
-    if "layers_to_transform" in config and config["target_modules"] == "all-linear":
-        config["target_modules"] = _linear_names(network)  # PEFT chooses layers among named modules only
     try:
         return get_peft_model(_prepared(network, recipe), LoraConfig(**config))
     except ValueError as error:  # PEFT's word for arguments that do not go together, and for modules that are not there
         raise InvalidConfig(f"recipe {recipe.name}, section lora: {str(error).splitlines()[0][:300]}") from None
 
 
-def _linear_names(network: Any) -> list[str]:
-    """Last names of the linear layers, without the head: what PEFT means by `all-linear`."""
+def lora_config(recipe: Recipe, network: Any) -> dict[str, Any]:
+    """`Recipe.lora_config` for this network. PEFT takes chosen layers with named modules only: `all-linear` is spelled out for them."""
     import torch
 
-    head = network.get_output_embeddings()
-    linear = {
-        name for name, module in network.named_modules() if isinstance(module, torch.nn.Linear) and module is not head
-    }
-    return sorted({name.rpartition(".")[2] for name in linear})
+    config = recipe.lora_config(network.config.get_text_config().num_hidden_layers)
+    if "layers_to_transform" in config and config["target_modules"] == "all-linear":
+        head = network.get_output_embeddings()
+        linear = [n for n, m in network.named_modules() if isinstance(m, torch.nn.Linear) and m is not head]
+        config["target_modules"] = sorted({name.rpartition(".")[2] for name in linear})
+    return config
 
 
 def precision(recipe: Recipe) -> torch.dtype:
@@ -149,13 +148,21 @@ def _prepared(model: Any, recipe: Recipe) -> Any:
 
 
 def save(model: Any, tokenizer: Any, recipe: Recipe, base: ModelRef, path: Path) -> None:
-    """PEFT's files, the tokenizer with its template, and a README, into directory `path`."""
+    """PEFT's files, the tokenizer with its template, and a README, into directory `path`: by the main process, with the others' help."""
     from transformers import AutoConfig
 
+    whole = distributed.whole(model)
+    if not distributed.main():
+        return
     model.peft_config["default"].base_model_name_or_path = recipe.base  # the reference, not a path of this machine
     rows = AutoConfig.from_pretrained(base.local_path(), trust_remote_code=False).get_text_config().vocab_size
+    weights = {
+        name: weight.half() if recipe.run.save == "fp16" and ".lora_" in name else weight
+        for name, weight in whole.items()
+    }
     # `auto` would look the base up on the Hub; embeddings are saved whole only where rows are new that no trained token replaces
-    model.save_pretrained(path, safe_serialization=True, save_embedding_layers=_has_untrained_rows(model, rows))
+    new_rows = _has_untrained_rows(model, rows)
+    model.save_pretrained(path, state_dict=weights, safe_serialization=True, save_embedding_layers=new_rows)
     tokenizer.save_pretrained(path)
     write_readme(recipe, path)
 
@@ -179,6 +186,8 @@ def _has_untrained_rows(model: Any, rows: int) -> bool:
     new = set(range(rows, model.get_input_embeddings().weight.shape[0]))
     trained = model.peft_config["default"].trainable_token_indices or {}
     trained = trained if isinstance(trained, dict) else {"embed_tokens": trained}
+    # not by comparing weights: PEFT's wrapper of trained tokens makes a new tensor at every look
     tied = model.get_base_model().config.get_text_config().tie_word_embeddings
-    names = ["embed_tokens"] if tied else ["embed_tokens", "lm_head"]
+    headless = model.get_output_embeddings() is None
+    names = ["embed_tokens"] if tied or headless else ["embed_tokens", "lm_head"]
     return any(not new <= set(trained.get(name, ())) for name in names)

@@ -108,16 +108,30 @@ def _refuse_leftovers(model: Any, adapter: Path) -> None:
     """PEFT skips tensors that it has no place for, and leaves places empty that the file has no tensors for, both without an error."""
     from peft import load_peft_weights, set_peft_model_state_dict
 
-    found: Any = set_peft_model_state_dict(model, load_peft_weights(str(adapter), device="cpu"))
+    weights = load_peft_weights(str(adapter), device="cpu")
+    found: Any = set_peft_model_state_dict(model, weights)
+    unexpected = [name for name in found.unexpected_keys if not _tied_copy(name, weights)]
     missing = [name for name in found.missing_keys if ".lora_" in name or ".modules_to_save." in name]
     for what, names in (
-        ("holds tensors that its base has no place for", found.unexpected_keys),
+        ("holds tensors that its base has no place for", unexpected),
         ("lacks tensors", missing),
     ):
         if names:
             raise InvalidArtifact(
                 f"{adapter} does not fit its base: it {what}: {', '.join(sorted(names)[:3])} ({len(names)})"
             )
+
+
+def _tied_copy(name: str, weights: dict[str, torch.Tensor]) -> bool:
+    """Trained token embeddings that PEFT saves a second time, for a tied head, where the vocabulary grew; it has no place to load them to."""
+    import torch
+
+    head = ".lm_head.token_adapter.trainable_tokens_delta"
+    return name.endswith(head) and any(
+        torch.equal(weights[name], weight)
+        for other, weight in weights.items()
+        if other != name and other.endswith(".token_adapter.trainable_tokens_delta")
+    )
 
 
 def merge(model: Any) -> Any:

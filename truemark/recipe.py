@@ -115,6 +115,8 @@ class Run(Settings):
     """Compute activations twice instead of keeping them."""
     save_every: int = Field(20, ge=1)
     """Steps between checkpoints: what an interruption can cost."""
+    save: Literal["fp16", "fp32"] = "fp16"
+    """Number type of the published LoRA weights; they are trained in fp32 either way."""
     keep: Literal["last", "best"] = "last"
     """`best`: the checkpoint with the best dev score, not the last step's."""
     track: Literal["tensorboard", "trackio", "wandb", "none"] = "tensorboard"

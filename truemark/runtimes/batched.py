@@ -76,6 +76,15 @@ class BatchedRuntime:
             if stopped:
                 break
 
+    def continuations(self, prompts: Sequence[list[int]], sampling: Sampling) -> list[list[int]]:
+        """Generated token ids of every prompt's answer, the end token included where one was reached."""
+        answers: list[list[int]] = []
+        for start in range(0, len(prompts), self.batch_size):
+            batch = list(prompts[start : start + self.batch_size])
+            seeds = [sampling.seed + start + row for row in range(len(batch))]
+            answers += self._decode(batch, sampling, seeds)
+        return answers
+
     def eos_ids(self) -> set[int]:
         return set(self._eos)
 
@@ -114,15 +123,21 @@ class BatchedRuntime:
 
         width = max(len(prompt) for prompt in prompts)
         pad = next(iter(self._eos), 0)
-        ids = np.array([[pad] * (width - len(prompt)) + prompt for prompt in prompts], dtype=np.int64)
-        mask = np.array([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts], dtype=np.int64)
+        different = {tuple(prompt): None for prompt in prompts}
+        ids = np.array([[pad] * (width - len(prompt)) + list(prompt) for prompt in different], dtype=np.int64)
+        mask = np.array([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in different], dtype=np.int64)
         position = np.maximum(mask.cumsum(axis=1) - 1, 0)
         cache: Any = None
         last = [pad] * len(prompts)
         rows, ended = list(range(len(prompts))), set[int]()
         randoms = [np.random.default_rng(seed) for seed in seeds]
-        for _ in range(sampling.max_tokens):
+        for step in range(sampling.max_tokens):
             logits, cache = self._forward(ids, mask, position, cache)
+            if step == 0 and len(different) < len(prompts):  # several answers to one prompt: it is read once
+                place = {prompt: row for row, prompt in enumerate(different)}
+                copies = [place[tuple(prompt)] for prompt in prompts]
+                cache = self._keep(cache, copies)
+                logits, mask, position = logits[copies], mask[copies], position[copies]
             chosen = [choose(logits[i], sampling, randoms[row]) for i, row in enumerate(rows)]
             for row, token in zip(rows, chosen, strict=True):
                 last[row] = last[row] if row in ended else token

@@ -71,14 +71,18 @@ class HttpRuntime:
             answer = self.client.chat.completions.create(**self._request(prompt, sampling))
         except OpenAIError as error:
             raise self._failure(error) from None
-        if not answer.choices:
-            raise EngineError(f"{self.url} answered without choices")
-        choice = answer.choices[0]
+        try:  # the client passes on what is no chat completion as it came: a page of text, other fields, other types
+            choice = answer.choices[0]
+            text = choice.message.content or ""
+            if not isinstance(text, str):
+                raise TypeError
+        except (AttributeError, IndexError, TypeError):
+            raise EngineError(
+                f"{self.url} answered with something else than a chat completion: {str(answer)[:120]!r}"
+            ) from None
         digest = hashlib.sha256(json.dumps([dict(message) for message in prompt], sort_keys=True).encode()).hexdigest()  # type: ignore[arg-type]
         used = answer.usage.prompt_tokens if answer.usage else 0
-        return Completion(
-            choice.message.content or "", choice.finish_reason or "stop", (), used, digest, time.monotonic() - began
-        )
+        return Completion(text, choice.finish_reason or "stop", (), used, digest, time.monotonic() - began)
 
     def stream(self, prompt: Prompt, sampling: Sampling) -> Iterator[str]:
         from openai import OpenAIError

@@ -29,8 +29,8 @@ class LlamaCppRuntime:
 
     name = "llamacpp"
 
-    def __init__(self, model: ModelRef, *, context: int = 1024, parallel: int = 8) -> None:
-        """Load the file. Raises ModelNotFound for a reference without a GGUF, EngineError when llama.cpp refuses it."""
+    def __init__(self, model: ModelRef, *, context: int = 1024, parallel: int = 8, lora: Path | None = None) -> None:
+        """Load the file, with the LoRA-GGUF `lora` on it where one is given. Raises ModelNotFound for a reference without a GGUF, EngineError when llama.cpp refuses it."""
         try:
             import llama_cpp
         except ImportError:
@@ -41,7 +41,8 @@ class LlamaCppRuntime:
         self._handles: list[tuple[Any, Any]] = []
         _silence(llama_cpp)
         llama_cpp.llama_backend_init()
-        path, lora = _files(model)
+        path, own = _files(model)
+        lora = lora or own
         self._model = self._keep(
             llama_cpp.llama_model_load_from_file(str(path).encode(), llama_cpp.llama_model_default_params()),
             llama_cpp.llama_model_free,
@@ -109,13 +110,16 @@ class LlamaCppRuntime:
         """Continuous batching: as soon as one sequence ends, the next prompt takes its place."""
         waiting = [(index, self._ids(prompt)) for index, prompt in enumerate(prompts)][::-1]
         slots: dict[int, _Sequence] = {}
+        held: dict[int, list[int]] = {}
+        """The prompt that each slot's memory begins with, also when its answer has ended."""
         while waiting or slots:
             for slot in range(self.parallel):
                 if slot not in slots and waiting:
                     index, ids = waiting.pop()
                     slots[slot] = _Sequence(index, ids, sampling.seed + index)
-                    self.api.llama_memory_seq_rm(self._memory, slot, -1, -1)
-                    slots[slot].next = self._prefill(slot, slots[slot], sampling)
+                    read = self._take_over(slot, ids, held)
+                    held[slot] = ids
+                    slots[slot].next = self._prefill(slot, slots[slot], sampling, read)
             for slot, sequence in list(slots.items()):
                 if self._finished(sequence, sampling):
                     yield sequence.index, self._completion(sequence, sampling)
@@ -123,12 +127,28 @@ class LlamaCppRuntime:
             if slots:
                 self._step(slots, sampling)
 
-    def _prefill(self, slot: int, sequence: _Sequence, sampling: Sampling) -> int:
+    def _take_over(self, slot: int, prompt: list[int], held: dict[int, list[int]]) -> int:
+        """Give `slot` what another one's memory holds of the very same prompt: all but its last token. Returns how many tokens that is.
+
+        Several answers to one prompt read it once.
+        """
+        source = slot if held.get(slot) == prompt else next((s for s, ids in held.items() if ids == prompt), None)
+        if source != slot:
+            self.api.llama_memory_seq_rm(self._memory, slot, -1, -1)
+        if source is None or len(prompt) < 2:
+            return 0
+        if source != slot:
+            self.api.llama_memory_seq_cp(self._memory, source, slot, -1, -1)
+        self.api.llama_memory_seq_rm(self._memory, slot, len(prompt) - 1, -1)
+        return len(prompt) - 1
+
+    def _prefill(self, slot: int, sequence: _Sequence, sampling: Sampling, read: int = 0) -> int:
+        """Read the prompt from token `read` on; returns the first token of the answer."""
         if len(sequence.prompt) + sampling.max_tokens > self.context:
             raise EngineError(
                 f"a prompt of {len(sequence.prompt)} tokens with {sampling.max_tokens} to come does not fit {self.context}"
             )
-        for start in range(0, len(sequence.prompt), 512):
+        for start in range(read, len(sequence.prompt), 512):
             piece = sequence.prompt[start : start + 512]
             self._decode([(token, start + i, slot) for i, token in enumerate(piece)], [len(piece) - 1])
         sequence.position = len(sequence.prompt)

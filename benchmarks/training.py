@@ -1,0 +1,210 @@
+"""What training here gives and costs. Both parts can be interrupted: what is in DIRECTORY is not done again.
+
+python -m benchmarks.training speed DIRECTORY [--llamafactory COMMAND]   same examples, same batches: this trainer, TRL, LLaMA-Factory; each measure by itself
+python -m benchmarks.training table DIRECTORY [--domain NAME …]          each domain's recipes on the embedded base, on held-out families
+
+Writes benchmarks/results/training_speed.json and training.json. Needs a quiet machine: the first part is timed, the second takes hours.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from benchmarks.trainers import CONTESTANTS, MEASURES
+from truemark import recipe as recipes
+from truemark.artifacts import machine
+from truemark.files import read_jsonl, write_json, write_jsonl
+from truemark.settings import threads
+
+HERE = Path(__file__).parent
+METHODS = ("sft", "composite", "rft", "dpo", "grpo")
+"""In the order of the table's rows."""
+QUICK_STEPS = 24
+"""Of a measure: enough batches that their lengths are like the whole data's."""
+
+
+def command(*arguments: str) -> None:
+    """One command of the command line, as a user would type it."""
+    subprocess.run([sys.executable, "-P", "-m", "truemark", *arguments], check=True)
+
+
+def head() -> dict[str, Any]:
+    """Where and with what it was measured."""
+    names = ("torch", "transformers", "trl", "peft", "accelerate")
+    return {"command": shlex.join(["python", "-m", "benchmarks.training", *sys.argv[1:]]), "date": datetime.now(UTC).date().isoformat(),
+            "machine": machine(), "threads": threads(), "versions": {name: version(name) for name in names}}  # fmt: skip
+
+
+def speed(directory: Path, llamafactory: list[str] | None, recipe_name: str) -> None:
+    """Train the same examples with each contestant, score them on dev, then take each measure away."""
+    recipe = recipes.load(recipe_name)
+    data = directory / "data" / recipe.domain
+    if not (data / "train.jsonl").is_file():
+        command("data", "build", recipe.domain, "--level", "basics", "--out", str(directory / "data"))
+    wanted = {name: recipe.optim.steps for name in CONTESTANTS if name != "llamafactory" or llamafactory}
+    wanted["trl-defaults"] = 4  # on a machine without bf16 instructions a step takes minutes
+    runs = {
+        name: timed(name, directory / f"steps-{steps}", recipe, steps, data, llamafactory)
+        for name, steps in wanted.items()
+    }
+    for name, run in runs.items():
+        if wanted[name] == recipe.optim.steps:
+            run["dev"] = dev_score(directory / f"steps-{recipe.optim.steps}" / name, recipe.domain, data)
+    quick = directory / "quick"
+    measures = {name: timed(name, quick, recipe, QUICK_STEPS, data, None) for name in MEASURES}
+    again = timed(
+        "all measures", directory / "quick-again", recipe, QUICK_STEPS, data, None
+    )  # the noise of the machine
+    whole = median([measures["all measures"]["seconds"], again["seconds"]])
+    write_json(
+        HERE / "results" / "training_speed.json",
+        {
+            **head(),
+            "recipe": recipe.model_dump(),
+            "contestants": runs,
+            "times_trl": {name: runs["trl-fp32"]["seconds_per_example"] / run["seconds_per_example"] for name, run in runs.items()},
+            "measures": {name: {**run, "times_all_measures": run["seconds"] / whole} for name, run in measures.items()},
+            "noise": again["seconds"] / measures["all measures"]["seconds"],
+        },
+    )  # fmt: skip
+
+
+def timed(
+    name: str, directory: Path, recipe: recipes.Recipe, steps: int, data: Path, llamafactory: list[str] | None
+) -> dict[str, Any]:
+    """One contestant in a process of its own, on the examples that the recipe trains on, in the recipe's order."""
+    result = directory / name.replace(" ", "-") / "run.json"
+    rows = directory / "rows.jsonl"
+    if not rows.is_file():
+        lay_out(directory, recipe, steps, data, llamafactory)
+    if not result.is_file():
+        print(f"{name}, {steps} steps …", flush=True)
+        subprocess.run([sys.executable, "-P", "-m", "benchmarks.trainers", name, str(directory)], check=True)
+    run = json.loads(result.read_text())
+    counts = json.loads((directory / "setup.json").read_text())["counts"]
+    return {**run, **counts, "steps": steps, "seconds_per_example": run["seconds"] / counts["examples"],
+            "tokens_per_second": counts["tokens"] / run["seconds"], "loss_tokens_per_second": counts["loss_tokens"] / run["seconds"]}  # fmt: skip
+
+
+def lay_out(directory: Path, recipe: recipes.Recipe, steps: int, data: Path, llamafactory: list[str] | None) -> None:
+    """The examples of `steps` batches as the recipe orders them, and their tokens counted once for all contestants."""
+    import domains
+    from train.data import IGNORED, in_training_order, tokenize
+    from train.network import load_tokenizer
+    from truemark.models import resolve
+
+    rows = {row["id"]: row for row in read_jsonl(data / "train.jsonl")}
+    tokenizer = load_tokenizer(resolve(recipe.base), domains.get(recipe.domain).SYSTEM_PROMPT)
+    ordered = in_training_order(tokenize(list(rows.values()), tokenizer), recipe.optim.batch_size, steps, recipe.seed)
+    counts = {"examples": len(ordered), "tokens": sum(len(row.ids) for row in ordered),
+              "loss_tokens": sum(label != IGNORED for row in ordered for label in row.labels)}  # fmt: skip
+    directory.mkdir(parents=True, exist_ok=True)
+    write_json(
+        directory / "setup.json",
+        {
+            "recipe": recipe.model_dump(),
+            "steps": steps,
+            "threads": threads(),
+            "counts": counts,
+            "llamafactory": llamafactory,
+        },
+    )
+    write_jsonl(directory / "rows.jsonl", [rows[row.name] for row in ordered])
+
+
+def dev_score(adapter: Path, domain: str, data: Path) -> dict[str, float]:
+    """Share of dev passed by greedy answers, with its interval; every contestant is told the domain's prompt."""
+    import domains
+    from domains.base import asked
+    from evalsuite.statistics import wilson
+    from truemark.runtimes import open_runtime
+    from truemark.runtimes.base import Sampling
+
+    known = adapter / "dev.json"
+    if not known.is_file():
+        room = domains.get(domain)
+        examples = read_jsonl(data / "dev.jsonl")
+        system = [{"role": "system", "content": room.SYSTEM_PROMPT}]
+        with open_runtime(str(adapter), "torch") as runtime:
+            answers = dict(runtime.generate([[*system, *asked(example)] for example in examples], Sampling()))  # type: ignore[arg-type]
+        passed = sum(room.check(answers[i].text, example).passed for i, example in enumerate(examples))  # type: ignore[arg-type]
+        low, high = wilson(passed, len(examples))
+        write_json(
+            known, {"passed": passed, "n": len(examples), "value": passed / len(examples), "low": low, "high": high}
+        )
+    found: dict[str, float] = json.loads(known.read_text())
+    return found
+
+
+def table(directory: Path, only: list[str]) -> None:
+    """Train every recipe of the embedded base and compare it on the test set with its base, and with SFT where it goes on from that."""
+    import os
+
+    from domains import DOMAINS
+
+    directory.mkdir(parents=True, exist_ok=True)
+    os.chdir(directory)
+    shipped = set(recipes.names())
+    found: dict[str, Any] = {}
+    for domain in only or list(DOMAINS):
+        stages = {method: f"{domain}-smollm2" + ("" if method == "sft" else f"-{method}") for method in METHODS}
+        stages = {method: name for method, name in stages.items() if name in shipped}
+        if not Path("data", domain).is_dir():
+            command("data", "build", domain)
+        for name in stages.values():
+            command("train", name)
+        runs = [f"runs/{name}" for name in stages.values()]
+        rows = {
+            against: compared(domain, [recipes.load(stages["sft"]).base, *runs], against) for against in (None, runs[0])
+        }
+        training = {
+            method: json.loads(Path("runs", name, "training.json").read_text()) for method, name in stages.items()
+        }
+        found[domain] = {
+            "against_base": rows[None],
+            "against_sft": rows[runs[0]],
+            "training": {
+                method: {key: value for key, value in report.items() if key != "log"}
+                for method, report in training.items()
+            },
+        }
+    write_json(HERE / "results" / "training.json", {**head(), "domains": found})
+
+
+def compared(domain: str, refs: list[str], baseline: str | None) -> list[dict[str, Any]]:
+    """Rows of `truemark eval --json`."""
+    asked = [part for ref in refs for part in ("--model", ref)] + (["--baseline", baseline] if baseline else [])
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "truemark", "eval", domain, *asked, "--json"], check=True, stdout=subprocess.PIPE
+    )
+    rows: list[dict[str, Any]] = json.loads(done.stdout)["rows"]
+    return rows
+
+
+def main() -> None:
+    """One of the two parts."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("part", choices=["speed", "table"])
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("--llamafactory", help="LLaMA-Factory's command, in its own environment")
+    parser.add_argument("--recipe", default="math-smollm2")
+    parser.add_argument("--domain", action="append", default=[])
+    options = parser.parse_args()
+    directory = options.directory.absolute()
+    if options.part == "speed":
+        speed(directory, shlex.split(options.llamafactory) if options.llamafactory else None, options.recipe)
+    else:
+        table(directory, options.domain)
+
+
+if __name__ == "__main__":
+    main()
