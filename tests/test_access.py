@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -45,20 +48,35 @@ def hub() -> Iterator[str]:
     server.shutdown()
 
 
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("meta-llama/Llama-3.2-1B-Instruct", ["Llama 3.2 Community License", "you are not logged in", "hf auth login", "accept the licence"]),
-        ("waiting/for-it", ["waiting/for-it is gated", "no access yet", "hf auth login"]),
-        ("nobody/nothing", ["the Hub has no nobody/nothing, or it is private"]),
-        ("broken/model", ["cannot fetch broken/model"]),
-        ("not a name", ["expected OWNER/NAME"]),
-    ],
-)  # fmt: skip
-def test_a_pull_that_is_refused(
-    hub: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, expected: list[str]
-) -> None:
-    _pull(monkeypatch, tmp_path, hub, name, expected)
+EXPECTED = {
+    "waiting/for-it": ["waiting/for-it is gated", "no access yet", "hf auth login"],
+    "nobody/nothing": ["the Hub has no nobody/nothing, or it is private"],
+    "broken/model": ["cannot fetch broken/model"],
+    "not a name": ["expected OWNER/NAME"],
+}
+
+
+def test_a_gated_model_is_refused(hub: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["Llama 3.2 Community License", "you are not logged in", "hf auth login", "accept the licence"]
+    _pull(monkeypatch, tmp_path, hub, "meta-llama/Llama-3.2-1B-Instruct", words)
+
+
+def test_what_else_the_hub_answers(hub: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one process of its own: the client reads its endpoint from the environment once."""
+    _elsewhere(monkeypatch, tmp_path, hub)
+    script = (
+        "import sys\nfrom truemark.cli import run\nfrom truemark.errors import ModelNotFound\n"
+        "for name in sys.argv[1:]:\n"
+        "    try: run(['models', 'pull', 'hf:' + name])\n"
+        "    except ModelNotFound as error: print('=' + name, error, sep='\\n')"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", script, *EXPECTED]
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    told = dict(part.split("\n", 1) for part in result.stdout.split("=")[1:])
+    for name, expected in EXPECTED.items():
+        for words in expected:
+            assert words in told[name], told[name]
 
 
 def test_a_pull_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,15 +84,15 @@ def test_a_pull_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert out.index("Gemma Terms of Use") < out.index("error:"), "what is asked is said before the download"
 
 
-def _pull(monkeypatch: pytest.MonkeyPatch, home: Path, endpoint: str, name: str, expected: list[str]) -> str:
-    for key, value in {
-        "HF_ENDPOINT": endpoint,
-        "HF_HOME": str(home / "hf"),
-        "HF_HUB_OFFLINE": "0",
-        "NO_PROXY": "*",
-    }.items():
+def _elsewhere(monkeypatch: pytest.MonkeyPatch, home: Path, endpoint: str) -> None:
+    values = {"HF_ENDPOINT": endpoint, "HF_HOME": str(home / "hf"), "HF_HUB_OFFLINE": "0", "NO_PROXY": "*"}
+    for key, value in values.items():
         monkeypatch.setenv(key, value)
     monkeypatch.delenv("HF_TOKEN", raising=False)
+
+
+def _pull(monkeypatch: pytest.MonkeyPatch, home: Path, endpoint: str, name: str, expected: list[str]) -> str:
+    _elsewhere(monkeypatch, home, endpoint)
     result = truemark("models", "pull", f"hf:{name}", cwd=home)
     assert result.returncode == 2 and "Traceback" not in result.stderr, result.stderr
     for words in expected:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +18,10 @@ from domains import get
 from tests import tiny
 from tests.conftest import ROOT
 from train import adapter as adapters
-from train import checkpoints, estimate, failures
-from truemark import artifacts
+from train import checkpoints, estimate, failures, network
+from truemark import artifacts, compute
 from truemark import recipe as recipes
-from truemark.errors import TruemarkError
+from truemark.errors import MissingDependency, TruemarkError
 from truemark.files import sha256_file, write_jsonl
 
 WEIGHTS = "adapter_model.safetensors"
@@ -28,15 +30,19 @@ WEIGHTS = "adapter_model.safetensors"
 @pytest.fixture
 def home(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     base = tiny.shared(tmp_path_factory) / "base"
-    split = get("math").build(3, 24)
     for name in ("train", "dev"):
-        write_jsonl(tmp_path / f"{name}.jsonl", [dict(row) for row in split[name]])
+        write_jsonl(tmp_path / f"{name}.jsonl", _split()[name])
     values = {
         "name": "tiny", "domain": "math", "base": str(base), "lora": {"rank": 4, "alpha": 8},
         "optim": {"steps": 6, "batch_size": 4, "warmup_steps": 2}, "run": {"save_every": 2, "precision": "fp32", "track": "none"},
     }  # fmt: skip
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(values))
     return tmp_path
+
+
+@cache
+def _split() -> dict[str, list[Any]]:
+    return {name: [dict(row) for row in rows] for name, rows in get("math").build(3, 24).items()}
 
 
 def load(home: Path, *changes: str) -> recipes.Recipe:
@@ -248,7 +254,11 @@ KILLS = {
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "place"),
-    [(list(HARD)[0], list(KILLS)[0]), (list(HARD)[1], list(KILLS)[1]), (list(HARD)[0], list(KILLS)[2])],
+    [
+        ("packing, accumulate", "in a step"),
+        ("curriculum, NEFTune, best", "while a checkpoint is written"),
+        ("packing, accumulate", "before its marker"),
+    ],
 )
 def test_killed_anywhere_it_continues_to_the_same_weights(home: Path, changes: str, place: str) -> None:
     whole = run(home, *HARD[changes], out="whole")

@@ -180,7 +180,7 @@ def estimate(recipe: Recipe, checkpoint: Path, rows: Sequence[Tokenized], steps:
         knobs={
             words: peak
             for words, peak in sorted(peaks.items(), key=lambda item: item[1])
-            if peak < 0.95 * sum(memory.values())
+            if peak - libraries < 0.95 * (sum(memory.values()) - libraries)
         },
     )
 

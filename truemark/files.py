@@ -41,7 +41,7 @@ def storage_errors(path: Path) -> Iterator[None]:
         raise
 
 
-FULL = ("PytorchStreamWriter failed", "os error 28", "os error 27", "os error 122", "No space left on device")
+FULL = ("inline_container.cc", "os error 28", "os error 27", "os error 122", "No space left on device")
 """What torch.save and safetensors, whose errors carry no number, say of ENOSPC, EFBIG and EDQUOT."""
 
 
