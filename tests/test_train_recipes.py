@@ -619,3 +619,17 @@ def test_what_mlx_does_not_do_is_refused_whole() -> None:
     odd = ["data.packing=true", "run.quantize=4bit", "optim.neftune=5", "lora.use_dora=true"]
     with pytest.raises(InvalidConfig, match=r"data\.packing, optim\.neftune, run\.quantize, more arguments under lora"):
         mlx.load(recipes.load("math-mlx", changes=odd), models.resolve("smollm2-135m"))
+
+
+@pytest.mark.slow
+def test_neftune_moves_the_embeddings_of_the_first_step(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """B is zero, so without noise the first loss is the base's own."""
+    first = {}
+    for alpha in ("5", "null"):
+        home = tmp_path / alpha
+        home.mkdir()
+        changes = [f"optim.neftune={alpha}", "optim.steps=1", "run.keep=last"]
+        first[alpha] = train(home, tmp_path_factory, "asp-qwen25", *changes).training["log"][0]["loss"]
+    assert first["5"] != pytest.approx(first["null"], rel=1e-4)

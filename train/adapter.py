@@ -44,6 +44,7 @@ def train_adapter(
     base = models.resolve(recipe.base)
     models.require_weights(base)
     start = _start(recipe, base)
+    engines.require(recipe)
     if recipe.base != models.NONE:
         for line in oddities(recipe, json.loads((base.local_path() / "config.json").read_text(encoding="utf-8"))):
             say(f"warning: {line}")

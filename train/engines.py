@@ -64,6 +64,15 @@ def _not_with_unsloth(recipe: Recipe) -> str:
     return ", ".join(what for what, wanted in asked.items() if wanted)
 
 
+def require(recipe: Recipe) -> None:
+    """Raise MissingDependency or InvalidConfig where the recipe asks for a library that is not here, before any work."""
+    unsloth(recipe)
+    if recipe.run.quantize != "none" and importlib.util.find_spec("bitsandbytes") is None:
+        raise MissingDependency.extra("bitsandbytes", "bnb")
+    if recipe.run.engine == "mlx" and importlib.util.find_spec("mlx_lm") is None:
+        raise MissingDependency.extra("mlx_lm", "mlx")
+
+
 def first(recipe: Recipe) -> None:
     """Import Unsloth before transformers and TRL, which it patches; nothing where it does not train."""
     if unsloth(recipe):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from train import distributed, engines
 from truemark import adapters, chat, compute
 from truemark.console import say
-from truemark.errors import InvalidConfig, MissingDependency
+from truemark.errors import InvalidConfig
 from truemark.models import ModelRef
 from truemark.recipe import Recipe
 
@@ -48,7 +48,7 @@ def _end_of_turn(tokenizer: Any, base: ModelRef) -> int | None:
 def load(recipe: Recipe, base: ModelRef, tokenizer: Any, start: ModelRef | None = None) -> Any:
     """The PEFT model, its adapter trainable: a new one, or `start`'s. Seeds every generator first.
 
-    Raises MissingDependency for a quantized base without bitsandbytes, InvalidConfig for more layers than there are.
+    Raises InvalidConfig for more layers than there are, and for LoRA arguments that PEFT refuses (`engines.require` has looked for libraries).
     """
     from peft import LoraConfig, get_peft_model
     from transformers import set_seed
@@ -123,12 +123,8 @@ def describe(recipe: Recipe) -> str:
 
 
 def _quantization(recipe: Recipe, dtype: Any) -> Any:
-    import importlib.util
-
     from transformers import BitsAndBytesConfig
 
-    if importlib.util.find_spec("bitsandbytes") is None:
-        raise MissingDependency.extra("bitsandbytes", "bnb")
     if recipe.run.quantize == "8bit":
         return BitsAndBytesConfig(load_in_8bit=True)
     # NF4 with double quantization, as in QLoRA (Dettmers et al. 2023, section 3)
