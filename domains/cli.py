@@ -151,7 +151,8 @@ def sample(
 def make_pairs(
     domain: Annotated[str, typer.Argument(help=f"One of {', '.join(DOMAINS)}.")],
     source: Annotated[
-        list[Path], typer.Option("--from", help="Answers (`data sample`, predictions of `eval`), or a directory of them.")
+        list[Path],
+        typer.Option("--from", help="Answers (`data sample`, predictions of `eval`), or a directory of them."),
     ] = [],  # noqa: B006
     votes: Annotated[list[Path], typer.Option(help="Human votes: {id, prompt, a, b, vote}.")] = [],  # noqa: B006
     k: Annotated[int, typer.Option(min=1, help="Pairs of an example at most.")] = 4,
@@ -179,7 +180,9 @@ def make_pairs(
     rows += pairs.from_votes(votes, room, held_out, counts)
     if as_json:
         print(json.dumps({"path": str(path), **asdict(counts)}, indent=2))
-    say(f"examples: {counts.both} with passed and failed answers, {counts.passed} only passed, {counts.failed} only failed")
+    say(
+        f"examples: {counts.both} with passed and failed answers, {counts.passed} only passed, {counts.failed} only failed"
+    )
     for why, count in counts.left_out.items():
         say(f"left out: {count} {why}")
     if not rows:
@@ -188,7 +191,9 @@ def make_pairs(
             mend=f"truemark data sample {domain} --model REF --n 16, or --gold",
         )
     write_jsonl(path, rows)
-    say(f"{path}: {len(rows)} pairs ({counts.votes} of votes, {counts.gold} examples with their own answer as the chosen one)")
+    say(
+        f"{path}: {len(rows)} pairs ({counts.votes} of votes, {counts.gold} examples with their own answer as the chosen one)"
+    )
 
 
 def _rows_of(path: Path) -> list[dict[str, Any]]:

@@ -9,7 +9,6 @@ apart. Human votes give pairs too: `{"id", "prompt", "a", "b", "vote": "a" | "b"
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,8 +35,12 @@ class Counts:
     """Of those that only failed: examples whose gold answer was taken as the chosen one."""
     pairs: int = 0
     votes: int = 0
-    left_out: Counter[str] = field(default_factory=Counter)
+    left_out: dict[str, int] = field(default_factory=dict)
     """Rows that give nothing, by why."""
+
+    def leave_out(self, why: str) -> None:
+        """Count a row."""
+        self.left_out[why] = self.left_out.get(why, 0) + 1
 
 
 def files(paths: Sequence[Path]) -> list[Path]:
@@ -122,16 +125,22 @@ def from_votes(paths: Sequence[Path], domain: Domain, held_out: Iterable[str], c
             prompt = row.get("prompt")
             messages = domain.messages(prompt) if isinstance(prompt, str) else prompt
             texts = [row.get("a"), row.get("b")]
-            if not _are_messages(messages) or not all(isinstance(t, str) for t in texts) or row.get("vote") not in VOTES:
+            if (
+                not _are_messages(messages)
+                or not all(isinstance(t, str) for t in texts)
+                or row.get("vote") not in VOTES
+            ):
                 raise InvalidData(
                     f"{path}:{number}: expected a vote {{id, prompt, a, b, vote: {' | '.join(VOTES)}}}, found {str(row)[:80]}"
                 )
             if row.get("id") in test:
-                raise InvalidData(f"{path}:{number}: a vote on '{row['id']}' of the test set, which nothing may be trained on")
+                raise InvalidData(
+                    f"{path}:{number}: a vote on '{row['id']}' of the test set, which nothing may be trained on"
+                )
             chosen, rejected = texts if row["vote"] == "a" else texts[::-1]
             key = sha256_json([messages, plain(str(chosen)), plain(str(rejected))])
             if row["vote"] == "tie" or plain(str(chosen)) == plain(str(rejected)) or key in seen:
-                counts.left_out["ties and repeated votes"] += 1
+                counts.leave_out("ties and repeated votes")
                 continue
             seen.add(key)
             name = f"{row.get('id', 'vote')}/vote{counts.votes}"
@@ -140,19 +149,17 @@ def from_votes(paths: Sequence[Path], domain: Domain, held_out: Iterable[str], c
     return rows
 
 
-def _texts(
-    examples: Sequence[Example], answers: Sequence[dict[str, Any]], counts: Counts
-) -> dict[str, list[str]]:
+def _texts(examples: Sequence[Example], answers: Sequence[dict[str, Any]], counts: Counts) -> dict[str, list[str]]:
     """Distinct answers by example id, in an order that depends on their texts alone."""
     shas = {example["id"]: sha256_json(example) for example in examples}
     found: dict[str, dict[str, str]] = {}
     for row in sorted(answers, key=lambda row: (row["id"], row["text"])):
         if row["id"] not in shas:
-            counts.left_out["answers to examples that are not in train or dev"] += 1
+            counts.leave_out("answers to examples that are not in train or dev")
         elif row.get("example_sha256", shas[row["id"]]) != shas[row["id"]]:
-            counts.left_out["answers to an earlier version of their example"] += 1
+            counts.leave_out("answers to an earlier version of their example")
         elif plain(row["text"]) in found.setdefault(row["id"], {}):
-            counts.left_out["repeated answers"] += 1
+            counts.leave_out("repeated answers")
         else:
             found[row["id"]][plain(row["text"])] = row["text"]
     return {id: sorted(texts.values(), key=lambda text: sha256_json([id, text])) for id, texts in found.items()}
@@ -192,5 +199,7 @@ def _are_messages(value: Any) -> bool:
     return (
         isinstance(value, list)
         and any(isinstance(message, dict) and message.get("role") == "user" for message in value)
-        and all(isinstance(m, dict) and isinstance(m.get("role"), str) and isinstance(m.get("content"), str) for m in value)
+        and all(
+            isinstance(m, dict) and isinstance(m.get("role"), str) and isinstance(m.get("content"), str) for m in value
+        )
     )

@@ -80,7 +80,11 @@ def of_model(
     from truemark.runtimes import open_runtime
 
     model = models.resolve(ref)
-    system = [] if model.artifact is not None or model.kind == "rule" else [{"role": "system", "content": domain.SYSTEM_PROMPT}]
+    system = (
+        []
+        if model.artifact is not None or model.kind == "rule"
+        else [{"role": "system", "content": domain.SYSTEM_PROMPT}]
+    )
 
     def prompt(example: Example) -> list[dict[str, str]]:
         messages = asked(example)
@@ -107,7 +111,7 @@ def _block(
             "id": example["id"],
             "example_sha256": sha256_json(example),
             "model": model,
-            "sampling": asdict(sampling),
+            "sampling": {**asdict(sampling), "stop": list(sampling.stop)},
             "sample": sample,
             "text": answers[place].text.encode("utf-8", "replace").decode("utf-8"),
             "finish_reason": answers[place].finish_reason,

@@ -74,10 +74,11 @@ def train(job: Job) -> Trained:
 
 def ask(job: Job, examples: Sequence[Any], options: Options) -> tuple[list[str | None], int]:
     """The teacher's answers, `options.n` to each example in order, None where a request failed; and how many failed."""
-    system = {"role": "system", "content": job.domain.SYSTEM_PROMPT}  # an adapter's template brings it, a teacher must be told
-    endpoint = Endpoint(
-        options.teacher, base_url=options.base_url, cache=job.work / "teacher", timeout=options.timeout
-    )
+    system = {
+        "role": "system",
+        "content": job.domain.SYSTEM_PROMPT,
+    }  # an adapter's template brings it, a teacher must be told
+    endpoint = Endpoint(options.teacher, base_url=options.base_url, cache=job.work / "teacher", timeout=options.timeout)
     requests = [(example, job.recipe.seed + sample) for example in examples for sample in range(options.n)]
     errors: list[EngineError] = []
 
@@ -109,7 +110,9 @@ def ask(job: Job, examples: Sequence[Any], options: Options) -> tuple[list[str |
                 finally:
                     for future in running:
                         future.cancel()
-                if len(errors) > options.missing * len(requests) or (answers and not any(a is not None for a in answers)):
+                if len(errors) > options.missing * len(requests) or (
+                    answers and not any(a is not None for a in answers)
+                ):
                     raise EngineError(
                         f"{len(errors)} of {len(requests)} requests to {options.teacher} failed, more than options.missing = "
                         f"{options.missing:.0%} allows. The last: {errors[-1].message}",

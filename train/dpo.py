@@ -103,9 +103,7 @@ def pairs(rows: Sequence[dict[str, Any]], tokenizer: Any) -> list[Pair]:
         asked = prompt_ids(tokenizer, prompt)
         longer = max(chosen.ids, rejected.ids, key=len)
         level = str((row.get("meta") or {}).get("level", ""))
-        found.append(
-            Pair(longer, [], name, None, level, asked, chosen.ids[len(asked) :], rejected.ids[len(asked) :])
-        )
+        found.append(Pair(longer, [], name, None, level, asked, chosen.ids[len(asked) :], rejected.ids[len(asked) :]))
     return found
 
 

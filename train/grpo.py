@@ -71,7 +71,9 @@ def train(job: Job) -> Trained:
         model=model,
         reward_funcs=_reward(job.domain, examples, options, tokenizer),
         args=_arguments(job, options, steps),
-        train_dataset=Dataset.from_dict({"prompt": [asked(row) for row in examples], "row": list(range(len(examples)))}),
+        train_dataset=Dataset.from_dict(
+            {"prompt": [asked(row) for row in examples], "row": list(range(len(examples)))}
+        ),
         processing_class=tokenizer,
         rollout_func=None if options.use_vllm else _rollout(model, tokenizer, options, recipe.seed),
     )
@@ -116,7 +118,9 @@ def _questions(job: Job, options: Options, tokenizer: Any) -> list[Any]:
     """The rows whose prompts leave room in `data.max_length`."""
     limit = job.recipe.data.max_length
     rows: list[Any] = job.rows[: options.questions]
-    fits = [row for row in rows if limit is None or len(prompt_ids(tokenizer, asked(row))) + options.max_tokens <= limit]
+    fits = [
+        row for row in rows if limit is None or len(prompt_ids(tokenizer, asked(row))) + options.max_tokens <= limit
+    ]
     if not fits:
         raise InvalidConfig(f"no prompt leaves {options.max_tokens} tokens for its answer in data.max_length = {limit}")
     return fits
@@ -190,7 +194,9 @@ def _trainer_class() -> Any:
     """GRPOTrainer that stops at a loss that is none. A function, because TRL is imported late."""
     import os
 
-    os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # `rollout_func` is called experimental; TRL's version is pinned
+    os.environ.setdefault(
+        "TRL_EXPERIMENTAL_SILENCE", "1"
+    )  # `rollout_func` is called experimental; TRL's version is pinned
     from trl import GRPOTrainer
 
     class Trainer(GRPOTrainer):

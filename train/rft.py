@@ -61,7 +61,9 @@ def train(job: Job) -> Trained:
         options.engine,
     )
     kept, report = select(job.domain, examples, [row["text"] for row in drawn], options)
-    say(f"kept {report['kept']} different answers to {report['solved']} of {len(examples)} questions; pass@k {report['pass_at_k']}")
+    say(
+        f"kept {report['kept']} different answers to {report['solved']} of {len(examples)} questions; pass@k {report['pass_at_k']}"
+    )
     if not kept:
         raise TruemarkError(
             f"none of {len(drawn)} answers of {(job.start or job.base).label} passes the check: there is nothing to train on",

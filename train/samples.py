@@ -111,5 +111,7 @@ def _saved(job: Job, model: Any) -> Path:
     try:
         gguf_convert.convert_lora(place, job.base.local_path(), place / gguf_convert.FILE)
     except TruemarkError as error:
-        raise InvalidConfig(f"llama.cpp cannot hold this adapter: {error.message}", mend="--set options.engine=torch") from None
+        raise InvalidConfig(
+            f"llama.cpp cannot hold this adapter: {error.message}", mend="--set options.engine=torch"
+        ) from None
     return place / gguf_convert.FILE

@@ -29,9 +29,7 @@ class LlamaCppRuntime:
 
     name = "llamacpp"
 
-    def __init__(
-        self, model: ModelRef, *, context: int = 1024, parallel: int = 8, lora: Path | None = None
-    ) -> None:
+    def __init__(self, model: ModelRef, *, context: int = 1024, parallel: int = 8, lora: Path | None = None) -> None:
         """Load the file, with the LoRA-GGUF `lora` on it where one is given. Raises ModelNotFound for a reference without a GGUF, EngineError when llama.cpp refuses it."""
         try:
             import llama_cpp
