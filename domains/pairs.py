@@ -9,7 +9,6 @@ apart. Human votes give pairs too: `{"id", "prompt", "a", "b", "vote": "a" | "b"
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,8 +35,12 @@ class Counts:
     """Of those that only failed: examples whose gold answer was taken as the chosen one."""
     pairs: int = 0
     votes: int = 0
-    left_out: Counter[str] = field(default_factory=Counter)
+    left_out: dict[str, int] = field(default_factory=dict)
     """Rows that give nothing, by why."""
+
+    def leave_out(self, why: str) -> None:
+        """Count a row."""
+        self.left_out[why] = self.left_out.get(why, 0) + 1
 
 
 def files(paths: Sequence[Path]) -> list[Path]:
@@ -137,7 +140,7 @@ def from_votes(paths: Sequence[Path], domain: Domain, held_out: Iterable[str], c
             chosen, rejected = texts if row["vote"] == "a" else texts[::-1]
             key = sha256_json([messages, plain(str(chosen)), plain(str(rejected))])
             if row["vote"] == "tie" or plain(str(chosen)) == plain(str(rejected)) or key in seen:
-                counts.left_out["ties and repeated votes"] += 1
+                counts.leave_out("ties and repeated votes")
                 continue
             seen.add(key)
             name = f"{row.get('id', 'vote')}/vote{counts.votes}"
@@ -152,11 +155,11 @@ def _texts(examples: Sequence[Example], answers: Sequence[dict[str, Any]], count
     found: dict[str, dict[str, str]] = {}
     for row in sorted(answers, key=lambda row: (row["id"], row["text"])):
         if row["id"] not in shas:
-            counts.left_out["answers to examples that are not in train or dev"] += 1
+            counts.leave_out("answers to examples that are not in train or dev")
         elif row.get("example_sha256", shas[row["id"]]) != shas[row["id"]]:
-            counts.left_out["answers to an earlier version of their example"] += 1
+            counts.leave_out("answers to an earlier version of their example")
         elif plain(row["text"]) in found.setdefault(row["id"], {}):
-            counts.left_out["repeated answers"] += 1
+            counts.leave_out("repeated answers")
         else:
             found[row["id"]][plain(row["text"])] = row["text"]
     return {id: sorted(texts.values(), key=lambda text: sha256_json([id, text])) for id, texts in found.items()}

@@ -111,7 +111,7 @@ def _block(
             "id": example["id"],
             "example_sha256": sha256_json(example),
             "model": model,
-            "sampling": asdict(sampling),
+            "sampling": {**asdict(sampling), "stop": list(sampling.stop)},
             "sample": sample,
             "text": answers[place].text.encode("utf-8", "replace").decode("utf-8"),
             "finish_reason": answers[place].finish_reason,

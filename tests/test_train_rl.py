@@ -28,14 +28,6 @@ from truemark.runtimes import open_runtime
 from truemark.runtimes.base import Completion
 
 WEIGHTS = "adapter_model.safetensors"
-WON = " the"
-"""What the stub check likes: a token that a random model writes now and then."""
-
-
-def liking(text: str, example: Any) -> Verdict:
-    """A reward that can be won by any model: the share of its favourite word."""
-    share = min(text.count(WON.strip()) / 3, 1.0)
-    return Verdict(share, share >= 1, "ok" if share >= 1 else "wrong_value")
 
 
 def longish(text: str, example: Any) -> Verdict:
@@ -44,10 +36,13 @@ def longish(text: str, example: Any) -> Verdict:
 
 
 @pytest.fixture
-def home(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def home(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory with training data."""
     tiny.shared(tmp_path_factory)
-    rows = get("math").build(3, 24, ["basics"])["train"]
+    monkeypatch.setattr(
+        adapters, "plot", lambda *_, **__: None
+    )  # seconds of matplotlib a run; tests/test_train.py draws it
+    rows = get("math").build(3, 20, ["basics"])["train"]
     write_jsonl(tmp_path / "train.jsonl", [dict(row) for row in rows])
     write_jsonl(
         tmp_path / "pairs.jsonl",
@@ -66,10 +61,10 @@ def home(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def recipe(home: Path, factory: pytest.TempPathFactory, method: str, **changes: Any) -> recipes.Recipe:
-    """8 steps on the tiny base; `changes` by section."""
+    """6 steps on the tiny base; `changes` by section."""
     values: dict[str, Any] = {
         "name": "tiny", "domain": "math", "base": str(tiny.shared(factory) / "base"), "method": method,
-        "lora": {"rank": 4, "alpha": 8}, "optim": {"steps": 8, "batch_size": 4, "warmup_steps": 1}, "run": {"save_every": 2, "track": "none"},
+        "lora": {"rank": 4, "alpha": 8}, "optim": {"steps": 6, "batch_size": 2, "warmup_steps": 1}, "run": {"save_every": 2, "track": "none"},
     }  # fmt: skip
     for section, change in changes.items():
         values[section] = {**values[section], **change} if isinstance(values.get(section), dict) else change
@@ -135,18 +130,26 @@ def test_dpo_tokens_are_those_that_are_served(home: Path, tmp_path_factory: pyte
             dpo.pairs([bad], tokenizer)
 
 
-@pytest.mark.parametrize("options", [{}, {"loss": "ipo", "sft_weight": 0.5}])
 def test_dpo_widens_the_margin_and_resumes(
-    home: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
+    home: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    started = str(tiny.shared(tmp_path_factory) / "tuned") if options else None
-    wanted = recipe(home, tmp_path_factory, "dpo", options=options, start=started, optim={"learning_rate": 5e-3})
+    start = str(tiny.shared(tmp_path_factory) / "tuned")
+    wanted = recipe(
+        home, tmp_path_factory, "dpo", options={"sft_weight": 0.1}, start=start, optim={"learning_rate": 5e-3}
+    )
     log = training(same_after_interruption(home, wanted, monkeypatch, "pairs.jsonl"))["log"]
     assert log[0]["margin"] == pytest.approx(0, abs=1e-5), "the policy begins as its own reference"
     assert log[-1]["margin"] > 0.05 and log[-1]["accuracy"] == 1
-    assert sorted(path.name for path in (home / "runs" / "out").glob("*") if path.is_dir()) == [], (
-        "no reference beside it"
-    )
+    assert not [path for path in (home / "runs" / "out").glob("*") if path.is_dir()], "no reference beside the adapter"
+
+
+def test_dpo_losses(home: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    for options, losses in (
+        ({}, ["sigmoid"]), ({"loss": "ipo"}, ["ipo"]), ({"sft_weight": 0.5}, ["sigmoid", "sft"]), ({"label_smoothing": 0.1}, ["robust"]),
+    ):  # fmt: skip
+        wanted = recipe(home, tmp_path_factory, "dpo", options=options)
+        job = Job(wanted, get("math"), models.resolve(wanted.base), [], [], home)
+        assert dpo._arguments(job, job.options(dpo.Options), 3).loss_type == losses
 
 
 # grpo
@@ -159,12 +162,12 @@ def test_grpo_raises_a_reward_that_can_be_won_and_resumes(
         get("math"), "check", lambda text, _: Verdict(sum(c in "aeiou" for c in text) / max(len(text), 1), False, "ok")
     )
     wanted = recipe(
-        home, tmp_path_factory, "grpo", options={"group": 8, "max_tokens": 12, "beta": 0.01},
-        optim={"learning_rate": 2e-2, "batch_size": 32, "schedule": "constant", "accumulate": 2, "steps": 14},
+        home, tmp_path_factory, "grpo", options={"group": 8, "max_tokens": 6},
+        optim={"learning_rate": 3e-2, "batch_size": 16, "schedule": "constant", "accumulate": 2, "steps": 8},
     )  # fmt: skip
     report = training(same_after_interruption(home, wanted, monkeypatch))
     assert report["last"]["reward"] > report["first"]["reward"] + 0.03
-    assert {"reward", "reward_std", "no_signal", "length", "cut", "kl"} <= set(report["log"][0])
+    assert {"reward", "reward_std", "no_signal", "length", "cut"} <= set(report["log"][0])
 
 
 def test_grpo_updates_twice_on_the_same_answers(
@@ -177,9 +180,10 @@ def test_grpo_updates_twice_on_the_same_answers(
         return longish(text, example)
 
     monkeypatch.setattr(get("math"), "check", check)
-    options = {"group": 4, "max_tokens": 8, "updates": 2, "loss": "grpo", "ends": 0.5}
-    run(home, recipe(home, tmp_path_factory, "grpo", options=options, optim={"steps": 4, "batch_size": 8}))
+    options = {"group": 4, "max_tokens": 6, "updates": 2, "loss": "grpo", "ends": 0.5, "beta": 0.01}
+    artifact = run(home, recipe(home, tmp_path_factory, "grpo", options=options, optim={"steps": 4, "batch_size": 8}))
     assert len(asked_for) == 2 * 8, "4 steps, 2 samplings of 8 answers"
+    assert "kl" in training(artifact)["log"][-1] and not (artifact.path / "ref").exists()
 
 
 def test_grpo_refuses_what_cannot_be(home: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -190,9 +194,9 @@ def test_grpo_refuses_what_cannot_be(home: Path, tmp_path_factory: pytest.TempPa
         ({"group": 1, "cli": 2}, "2 errors"),
     ):
         with pytest.raises((InvalidConfig, MissingDependency), match=words):
-            run(home, recipe(home, tmp_path_factory, "grpo", options=options))
+            run(home, recipe(home, tmp_path_factory, "grpo", options=options, optim={"batch_size": 4}))
     with pytest.raises(InvalidConfig, match="leaves 256 tokens"):
-        run(home, recipe(home, tmp_path_factory, "grpo", options={"group": 4}, data={"max_length": 64}))
+        run(home, recipe(home, tmp_path_factory, "grpo", options={"group": 2}, data={"max_length": 64}))
 
 
 # rft
@@ -203,7 +207,7 @@ def test_rft_keeps_what_passed_once_and_resumes(
 ) -> None:
     monkeypatch.setattr(get("math"), "check", longish)
     start = str(tiny.shared(tmp_path_factory) / "tuned")
-    options = {"n": 3, "max_tokens": 8, "questions": 20, "engine": "torch", "gold": False}
+    options = {"n": 3, "max_tokens": 6, "questions": 20, "engine": "torch", "gold": False}
     wanted = recipe(home, tmp_path_factory, "rft", start=start, options=options)
     report = training(same_after_interruption(home, wanted, monkeypatch))["samples"]
     assert report["questions"] == 20 and report["asked"] == 60 and 0 < report["kept"] <= report["passed"] < 60
@@ -275,7 +279,7 @@ def test_samples_go_on_where_they_were_cut(home: Path) -> None:
     whole = draw(Echo(), examples, home / "a.jsonl", settings, model="m")  # type: ignore[arg-type]
     assert len(whole) == 2 * len(examples)
     with pytest.raises(KeyboardInterrupt):
-        draw(Echo(fail_after=40), examples, home / "b.jsonl", settings, model="m")  # type: ignore[arg-type]
+        draw(Echo(fail_after=36), examples, home / "b.jsonl", settings, model="m")  # type: ignore[arg-type]
     with (home / "b.jsonl").open("a") as stream:
         stream.write('{"id": "cut of')
     rest = Echo()

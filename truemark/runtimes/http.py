@@ -71,6 +71,8 @@ class HttpRuntime:
             answer = self.client.chat.completions.create(**self._request(prompt, sampling))
         except OpenAIError as error:
             raise self._failure(error) from None
+        except ValueError as error:  # a body that says it is JSON, and is none
+            raise EngineError(f"{self.url} answered with something else than JSON: {str(error)[:120]}") from None
         try:  # the client passes on what is no chat completion as it came: a page of text, other fields, other types
             choice = answer.choices[0]
             text = choice.message.content or ""
