@@ -98,7 +98,8 @@ def from_answers(
         for example in examples:
             if example["id"] not in texts:
                 continue
-            passed, failed = [], []
+            passed: list[tuple[str, Verdict]] = []
+            failed: list[tuple[str, Verdict]] = []
             for text in texts[example["id"]]:
                 verdict = domain.check(text, example)
                 (passed if verdict.passed else failed).append((text, verdict))
@@ -123,7 +124,7 @@ def from_votes(paths: Sequence[Path], domain: Domain, held_out: Iterable[str], c
     for path in paths:
         for number, row in enumerate(read_jsonl(path), 1):
             prompt = row.get("prompt")
-            messages = domain.messages(prompt) if isinstance(prompt, str) else prompt
+            messages: Any = domain.messages(prompt) if isinstance(prompt, str) else prompt
             texts = [row.get("a"), row.get("b")]
             if (
                 not _are_messages(messages)

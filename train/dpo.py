@@ -110,7 +110,8 @@ def pairs(rows: Sequence[dict[str, Any]], tokenizer: Any) -> list[Pair]:
 def _arguments(job: Job, options: Options, steps: int) -> Any:
     from trl import DPOConfig
 
-    losses, weights = [("robust" if options.label_smoothing and options.loss == "sigmoid" else options.loss)], [1.0]
+    losses: list[str] = ["robust" if options.label_smoothing and options.loss == "sigmoid" else options.loss]
+    weights = [1.0]
     if options.sft_weight:
         losses, weights = [*losses, "sft"], [*weights, options.sft_weight]
     return DPOConfig(
@@ -142,7 +143,8 @@ def _trainer_class() -> Any:
             if not loss.isfinite():
                 step, batch = self.state.global_step, self.args.per_device_train_batch_size
                 first = step * batch * self.args.gradient_accumulation_steps
-                names = self.train_dataset["name"][first : first + batch * self.args.gradient_accumulation_steps]
+                rows: Any = self.train_dataset
+                names = rows["name"][first : first + batch * self.args.gradient_accumulation_steps]
                 raise TruemarkError(
                     f"the loss at step {step + 1} is {loss.item()}; its pairs are {', '.join(names)}",
                     mend="look at these pairs, or lower optim.learning_rate in the recipe",

@@ -186,7 +186,6 @@ def _arguments(job: Job, options: Options, steps: int) -> Any:
         loss_type=options.loss,
         scale_rewards=options.scale,
         use_vllm=options.use_vllm,
-        **({"vllm_mode": "colocate"} if options.use_vllm else {}),
     )
 
 
@@ -225,7 +224,7 @@ NAMES = {
 
 
 def _plainly(entry: dict[str, float]) -> dict[str, float]:
-    kept = {key: entry[key] for key in ("step", "loss", "learning_rate", "grad_norm") if key in entry}
+    kept: dict[str, float] = {key: entry[key] for key in ("step", "loss", "learning_rate", "grad_norm") if key in entry}
     return {**kept, **{ours: entry[theirs] for theirs, ours in NAMES.items() if theirs in entry}}
 
 
