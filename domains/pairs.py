@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from domains.base import Domain, Example, asked
+from domains.base import Domain, Example, Verdict, asked
 from truemark.console import progress
 from truemark.errors import InvalidData
 from truemark.files import read_jsonl, sha256_json
