@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from random import Random
 from typing import Any, Protocol, TypedDict
 
 
@@ -76,7 +77,7 @@ class Card:
 
 
 class Domain(Protocol):
-    """The attributes of a domain's package (`domains/NAME/__init__.py`)."""
+    """The attributes of a domain's package (`domains/NAME/__init__.py`); a further one, `negatives`, is optional (see below)."""
 
     NAME: str
     SYSTEM_PROMPT: str
@@ -107,6 +108,15 @@ class Domain(Protocol):
     def solve(self, question: str) -> Solution | None:
         """What to judge an answer by, without a model (math: SymPy), or None where the domain cannot."""
         ...
+
+
+def negatives(domain: Domain, example: Example, rng: Random) -> list[tuple[str, str]]:
+    """`(kind, text)` of answers that look like the example's own and are known to be wrong.
+
+    From the optional attribute of a domain `negatives(example, rng) -> Iterator[tuple[str, str]]`; none where it has none.
+    """
+    make = getattr(domain, "negatives", None)
+    return [] if make is None else list(make(example, rng))
 
 
 def judge(domain: Domain, question: str, answer: str, solution: Solution) -> Verdict:

@@ -14,7 +14,7 @@ from typing import Any
 from exports.source import Source
 from truemark import holds
 from truemark.errors import InvalidArtifact, MissingDependency
-from truemark.runtimes.mlx import fast_blas
+from truemark.runtimes.mlx import fast_blas, flat
 
 
 def write(source: Source, out: Path, format: str) -> None:
@@ -51,18 +51,3 @@ def refuse(config: dict[str, Any]) -> None:
     """Raise InvalidArtifact for a config that mlx-lm would not load, or would load and compute as another model."""
     if reason := holds.mlx(config):
         raise InvalidArtifact(f"mlx: {reason}", mend="export to fp16 or gguf instead")
-
-
-def flat(config: dict[str, Any]) -> dict[str, Any]:
-    """The keys of transformers 4 that mlx-lm reads, from a config of transformers 5."""
-    rope = config.get("rope_parameters") or {}
-    if config["model_type"] == "gemma3_text":
-        full, local = rope["full_attention"], rope["sliding_attention"]
-        found = {"rope_local_base_freq": local["rope_theta"], "sliding_window_pattern": holds.pattern(config)}
-    else:
-        full, found = rope, {}
-    if "rope_theta" in full:
-        found["rope_theta"] = full["rope_theta"]
-    if full.get("rope_type", "default") != "default":
-        found["rope_scaling"] = {name: value for name, value in full.items() if name != "rope_theta"}
-    return found

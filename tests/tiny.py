@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,16 @@ import pytest
 import domains
 from truemark import artifacts, embedded, models
 from truemark.chat import read_template, with_default_system
+
+TEMPLATES = Path(__file__).parent / "templates"
+FAMILIES: dict[str, dict[str, Any]] = {
+    "llama3": {"bos": "<|begin_of_text|>", "eos": "<|end_of_text|>", "end": "<|eot_id|>", "more": ["<|start_header_id|>", "<|end_header_id|>"]},
+    "llama32": {"bos": "<|begin_of_text|>", "eos": "<|eot_id|>", "end": "<|eot_id|>", "more": ["<|start_header_id|>", "<|end_header_id|>"]},
+    "mistral": {"bos": "<s>", "eos": "</s>", "end": "</s>", "more": []},
+    "mistral3": {"bos": "<s>", "eos": "</s>", "end": "</s>", "more": ["[INST]", "[/INST]"]},
+    "qwen2": {"bos": None, "eos": "<|im_end|>", "end": "<|im_end|>", "more": []},
+}  # fmt: skip
+"""What the tokenizers of released models do otherwise: file of `templates/` → its special tokens, and the one that ends a turn."""
 
 ARCHITECTURES = ("llama", "mistral", "qwen2", "qwen3", "gemma3")
 NEW_TOKENS = ["<reasoning>", "</reasoning>"]
@@ -30,25 +42,68 @@ VARIANTS: dict[str, dict[str, Any]] = {
 """What people train, as arguments of PEFT's LoraConfig."""
 
 
-def checkpoint(path: Path, seed: int = 0, *, architecture: str = "llama", tied: bool = True) -> Path:
-    """Hidden size 64, 2 layers, the real vocabulary."""
+def checkpoint(
+    path: Path,
+    seed: int = 0,
+    *,
+    architecture: str = "llama",
+    tied: bool = True,
+    layers: int = 2,
+    family: str | None = None,
+) -> Path:
+    """Hidden size 64, 2 layers, the real vocabulary; with a `family` its template and special tokens, and biases that are not zero."""
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoConfig, AutoModelForCausalLM
 
-    source = embedded.SMOLLM2.gguf()
-    tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
+    tokenizer = copy.deepcopy(_tokenizer())
+    ends = _dress(tokenizer, family) if family else [2]
     torch.manual_seed(seed)
     kind = {"gemma3": "gemma3_text"}.get(architecture, architecture)
     special: dict[str, Any] = {"head_dim": 32} if architecture in ("qwen3", "gemma3") else {}
     if architecture == "gemma3":  # as in the released ones: llama.cpp takes the head's size for it without reading it
         special["query_pre_attn_scalar"] = 32
     config = AutoConfig.for_model(
-        kind, vocab_size=49152, hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1,
-        max_position_embeddings=512, tie_word_embeddings=tied, bos_token_id=1, eos_token_id=2, pad_token_id=2, initializer_range=0.15, **special,
+        kind, vocab_size=len(tokenizer), hidden_size=64, intermediate_size=96, num_hidden_layers=layers, num_attention_heads=2, num_key_value_heads=1,
+        max_position_embeddings=512, tie_word_embeddings=tied, bos_token_id=1, eos_token_id=ends[0], pad_token_id=2, initializer_range=0.15, **special,
     )  # fmt: skip
-    AutoModelForCausalLM.from_config(config).save_pretrained(path)
+    network = AutoModelForCausalLM.from_config(config)
+    if family:
+        network.generation_config.eos_token_id = ends
+        for name, weight in network.named_parameters():
+            if name.endswith(".bias"):
+                torch.nn.init.normal_(weight, std=0.2)
+    network.save_pretrained(path)
     tokenizer.save_pretrained(path)
     return path
+
+
+@lru_cache
+def _tokenizer() -> Any:
+    """SmolLM2's, read from its GGUF file once per process: that takes five seconds."""
+    from transformers import AutoTokenizer
+
+    source = embedded.SMOLLM2.gguf()
+    return AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
+
+
+def _dress(tokenizer: Any, family: str) -> list[int]:
+    """Give the tokenizer a family's template and special tokens, and take its padding token away; the ids of its end tokens."""
+    marks = FAMILIES[family]
+    named = {"bos_token": marks["bos"], "eos_token": marks["eos"]}
+    tokenizer.add_special_tokens({name: token for name, token in named.items() if token})
+    tokenizer.add_special_tokens({"additional_special_tokens": [marks["end"], *marks["more"]]})
+    tokenizer.chat_template = (TEMPLATES / f"{family}.jinja").read_text()
+    tokenizer.pad_token = None
+    if family.startswith(
+        "llama"
+    ):  # theirs keeps line breaks together, so that an answer does not change the prompt's last token
+        from tokenizers import Regex, pre_tokenizers
+
+        backend = tokenizer.backend_tokenizer
+        breaks = pre_tokenizers.Split(Regex(r"\s*[\r\n]+"), "isolated")
+        backend.pre_tokenizer = pre_tokenizers.Sequence([breaks, backend.pre_tokenizer])
+    ends: list[int] = tokenizer.convert_tokens_to_ids(list(dict.fromkeys([marks["eos"], marks["end"]])))
+    return ends
 
 
 def adapter(

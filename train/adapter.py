@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
-import os
 import shutil
 import time
 from pathlib import Path
@@ -13,22 +11,23 @@ from typing import Any
 
 import domains
 from domains.base import Domain
-from train import dev, methods
+from train import dev, distributed, engines, estimate, failures, methods, tracking
+from train.checkpoints import last_checkpoint, sweep
 from train.curves import plot
 from train.methods import Job, Trained
 from truemark import artifacts, models
 from truemark.artifacts import Artifact, Parent
 from truemark.console import duration, say
-from truemark.errors import InvalidArtifact, InvalidConfig, MissingDependency, ModelNotFound, TruemarkError
+from truemark.errors import InvalidArtifact, InvalidConfig, ModelNotFound, TruemarkError
 from truemark.files import read_jsonl, sha256_file, sha256_json, storage_errors, write_json
-from truemark.recipe import Recipe, names
+from truemark.recipe import Recipe, names, oddities
 
 LOGGED = (
     *("step", "loss", "learning_rate", "grad_norm", "dev_score"),
     *("margin", "accuracy"),  # of preferences
     *("reward", "reward_std", "no_signal", "length", "cut", "kl", "entropy"),  # of sampled answers
 )
-"""What training.json tells of a step."""
+"""What training.json tells of a step, beside `loss_TERM`."""
 
 
 def train_adapter(
@@ -40,13 +39,15 @@ def train_adapter(
     ModelNotFound or StorageError before any work where they can be known.
     """
     domain = domains.get(recipe.domain)
-    method = methods.get(recipe.method)
-    methods.read_options(recipe, method.Options)
+    file = methods.data_name(recipe)
+    distributed.rows_each(recipe)
     base = models.resolve(recipe.base)
+    models.require_weights(base)
     start = _start(recipe, base)
-    data = data or Path("data") / recipe.domain / method.DATA
-    if not data.is_file():
-        raise TruemarkError(f"no training data at {data}", mend=_make(method.DATA, recipe.domain))
+    if recipe.base != models.NONE:
+        for line in oddities(recipe, json.loads((base.local_path() / "config.json").read_text(encoding="utf-8"))):
+            say(f"warning: {line}")
+    data = methods.data_file(recipe, data)
     data_sha = sha256_file(data)
     fingerprint = {
         "recipe": recipe.model_dump(),
@@ -59,11 +60,18 @@ def train_adapter(
         say(f"{out} is {done.id}, made from the same recipe, data and base (--force trains it again)")
         return done
     work = out.parent / ".work" / out.name
-    _open_work(work, fingerprint, resume=resume, force=force)
+    distributed.join()
+    if distributed.main():
+        _open_work(work, fingerprint, resume=resume, force=force)
+    distributed.wait()
     rows = read_jsonl(data)
     if not rows:
-        raise TruemarkError(f"{data} has no examples", mend=_make(method.DATA, recipe.domain))
+        raise TruemarkError(f"{data} has no examples", mend=methods.command_for(file, recipe.domain))
     trained, seconds = _run(recipe, domain, base, start, rows, data, work, out)
+    if not distributed.main():
+        trained.save(out)  # gives its part of the weights; writes nothing
+        distributed.wait()
+        return artifacts.open_artifact(out)
     with artifacts.create(
         out,
         kind=trained.kind,
@@ -88,15 +96,8 @@ def train_adapter(
         draft.manifest.levels = [level for level in domain.LEVELS if level in found]
         draft.manifest.seed = recipe.seed
     shutil.rmtree(work, ignore_errors=True)
+    distributed.wait()
     return artifacts.open_artifact(out)
-
-
-def _make(file: str, domain: str) -> str:
-    """The command that makes a file of data/DOMAIN/."""
-    if file == "pairs.jsonl":
-        samples = f"data/{domain}.train.samples.jsonl"
-        return f"truemark data sample {domain} --model REF, then truemark data pairs {domain} --from {samples}"
-    return f"truemark data build {domain}"
 
 
 def _start(recipe: Recipe, base: models.ModelRef) -> models.ModelRef | None:
@@ -133,14 +134,13 @@ def _already(out: Path, fingerprint: dict[str, Any]) -> Artifact | None:
 
 def _open_work(work: Path, fingerprint: dict[str, Any], *, resume: bool, force: bool) -> None:
     """Make the work directory, or take up the one an interrupted run of the same recipe, data and base has left."""
-    from train.trainer import last_checkpoint
-
     note = work / "run.json"
     same = False
     with contextlib.suppress(OSError, ValueError):
         same = json.loads(note.read_text()) == json.loads(json.dumps(fingerprint))
     if force or not same:
         shutil.rmtree(work, ignore_errors=True)
+    sweep(work)
     found = last_checkpoint(work)
     begun = found or any(path != note for path in work.glob("*"))  # samples and a teacher's answers count too
     if resume and not begun:
@@ -164,10 +164,11 @@ def _run(
     work: Path,
     out: Path,
 ) -> tuple[Trained, float]:
+    engines.first(recipe)
     _hush()
-    _track(recipe, out)
+    tracking.prepare(recipe, out, work)
     began = time.monotonic()
-    with storage_errors(work):
+    with storage_errors(work), failures.explained(recipe, work):
         trained = methods.get(recipe.method).train(
             Job(recipe, domain, base, rows, dev.read(data, recipe.domain), work, start)
         )
@@ -178,27 +179,15 @@ def _run(
     if trained.log:
         words.append(f"last loss {trained.log[-1]['loss']:.3f}")
     say(", ".join(words))
+    told, values = estimate.outcome(work)
+    if told:
+        say(told)
+        trained.report["estimate"] = values
     return trained, seconds
 
 
-def _track(recipe: Recipe, out: Path) -> None:
-    """Where the recipe's tracker writes. Raises MissingDependency when it is not installed."""
-    tracker = recipe.run.track
-    if tracker == "none":
-        return
-    if importlib.util.find_spec(tracker) is None:
-        raise MissingDependency(
-            f"run.track: {tracker} is not installed",
-            mend=f"pip install {tracker}, or truemark train … --set run.track=none",
-        )
-    if tracker == "tensorboard":
-        os.environ["TENSORBOARD_LOGGING_DIR"] = str(out.parent / "tensorboard" / out.name)
-    else:
-        os.environ.setdefault("WANDB_PROJECT" if tracker == "wandb" else "TRACKIO_PROJECT", "truemark")
-
-
 def _describe(path: Path, recipe: Recipe, trained: Trained, seconds: float) -> None:
-    log = [{key: entry[key] for key in LOGGED if key in entry} for entry in trained.log]
+    log = [{key: entry[key] for key in entry if key in LOGGED or key.startswith("loss_")} for entry in trained.log]
     write_json(
         path / "training.json",
         {"recipe": recipe.model_dump(), **trained.report, "seconds": round(seconds, 1), "log": log},

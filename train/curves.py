@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 INK, FAINT, ACCENT, DEV = "#1f2328", "#b9c0c9", "#0b6e4f", "#b4540a"
+TERMS = ("#3b6ea8", "#8a5a9e", "#a8842c", "#4f8f8b", "#a0526a")
 
 
 def plot(log: list[dict[str, float]], path: Path, *, title: str) -> None:
-    """Loss by step (raw and smoothed), with dev scores where there are any; gradient norm and learning rate below. A PNG of 1200 × 900 pixels."""
+    """Loss by step (raw and smoothed), with its terms (`loss_NAME`, before their weights) and dev scores where there are any; gradient norm and learning rate below. A PNG of 1200 × 900 pixels."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -21,6 +22,10 @@ def plot(log: list[dict[str, float]], path: Path, *, title: str) -> None:
     )
     top.plot(steps, losses, color=FAINT, linewidth=1, label="each step")
     top.plot(steps, _smooth(losses), color=ACCENT, linewidth=2, label="smoothed")
+    terms = [key for key in log[0] if key.startswith("loss_")]
+    for key, colour in zip(terms, TERMS, strict=False):
+        values = [entry.get(key, 0.0) for entry in log]
+        top.plot(steps, _smooth(values), color=colour, linewidth=1, label=key.removeprefix("loss_"))
     top.set_ylabel("loss (nats per answer token)")
     top.set_ylim(bottom=min(0.0, *losses))
     top.set_title(title, loc="left", color=INK, fontweight="bold")

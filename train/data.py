@@ -50,9 +50,12 @@ def _tokenize(row: dict[str, Any], tokenizer: Any, number: int) -> Tokenized:
             continue
         prompt = _ids(tokenizer, messages[:turn], generate=True)
         whole = _ids(tokenizer, messages[: turn + 1], generate=False)
-        end = max(position for position, token in enumerate(whole) if token == tokenizer.eos_token_id) + 1
         if whole[: len(prompt)] != prompt or prompt[: len(ids)] != ids:
             raise InvalidData(f"{where}: the template does not render a conversation as a continuation of its prompt")
+        ends = [place for place, token in enumerate(whole) if token == tokenizer.eos_token_id and place >= len(prompt)]
+        if not ends:
+            raise InvalidData(f"{where}: the template does not end an answer with {tokenizer.eos_token!r}")
+        end = ends[-1] + 1
         labels += [IGNORED] * (len(prompt) - len(labels)) + whole[len(prompt) : end]
         ids = whole[:end]
     return Tokenized(ids, labels, str(row.get("id", number)), level=str((row.get("meta") or {}).get("level", "")))

@@ -1,6 +1,7 @@
 """Training methods: one file each, found by name, and the two shapes that they all take and give.
 
-A method is a module with `Options` (a pydantic model: the recipe's `options`), `DATA` (the file of data/DOMAIN/ that it reads) and
+A method is a module with `Options` (a pydantic model: the recipe's `options`), `DATA` (the file of data/DOMAIN/ that it reads, or a function
+from its options to that) and
 `train(job) -> Trained`. A further one is a copied file and one row here.
 """
 
@@ -12,15 +13,19 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from domains.base import Domain
-from truemark.errors import InvalidConfig, UnknownName
+from truemark.errors import InvalidConfig, TruemarkError, UnknownName
 from truemark.models import ModelRef
-from truemark.recipe import Recipe, in_words
+from truemark.recipe import Recipe, Settings, in_words
 
 METHODS = {
     "sft": "train.sft",
+    "composite": "train.composite",
+    "scratch": "train.scratch",
+    "gnn": "train.gnn",
+    "reward": "train.reward",
     "dpo": "train.dpo",
     "grpo": "train.grpo",
     "rft": "train.rft",
@@ -29,10 +34,8 @@ METHODS = {
 """Name → module, read lazily."""
 
 
-class Options(BaseModel):
+class Options(Settings):
     """A method's own settings. Subclassed in each method's file; this one is a method without any."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,14 @@ def get(name: str) -> Any:
     return import_module(METHODS[name])
 
 
+def data_name(recipe: Recipe) -> str:
+    """The file of data/DOMAIN/ that a recipe's method reads. Raises UnknownName, or InvalidConfig with all errors of `options`."""
+    method = get(recipe.method)
+    options = read_options(recipe, method.Options)
+    file: str = method.DATA(options) if callable(method.DATA) else method.DATA
+    return file
+
+
 def read_options(recipe: Recipe, kind: type[Any]) -> Any:
     """The recipe's `options` as a method's model. Raises InvalidConfig with all errors at once."""
     try:
@@ -87,3 +98,20 @@ def read_options(recipe: Recipe, kind: type[Any]) -> Any:
         raise InvalidConfig(
             f"recipe {recipe.name}: {error.error_count()} errors in `options` of method {recipe.method}:\n{lines}"
         ) from None
+
+
+def data_file(recipe: Recipe, given: Path | None) -> Path:
+    """The training file: `given`, or the method's own of data/DOMAIN/. Raises TruemarkError where it is not there."""
+    file = data_name(recipe)
+    path = given or Path("data") / recipe.domain / file
+    if not path.is_file():
+        raise TruemarkError(f"no training data at {path}", mend=command_for(file, recipe.domain))
+    return path
+
+
+def command_for(file: str, domain: str) -> str:
+    """The command that makes a file of data/DOMAIN/."""
+    if file == "pairs.jsonl":
+        samples = f"data/{domain}.train.samples.jsonl"
+        return f"truemark data sample {domain} --model REF, then truemark data pairs {domain} --from {samples}"
+    return f"truemark data build {domain}"

@@ -6,30 +6,26 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from train import distributed, failures, tracking
+from train.checkpoints import COMPLETE, last_checkpoint, steps_done
 from train.methods import Job
 from truemark import compute
 from truemark.console import progress
 from truemark.recipe import Recipe
-
-COMPLETE = "complete"
-"""Marker written last into a checkpoint: one without it was cut off while it was saved."""
 
 
 def run(trainer: Any, job: Job, steps: int) -> list[dict[str, float]]:
     """Train, from the last whole checkpoint where there is one; returns the log, one entry a step."""
     from transformers import PrinterCallback
 
+    distributed.shard_on_cpu(trainer)
     trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(failures.watch(trainer))
+    tracking.continue_curves(trainer, steps_done(job.work))
     with progress(f"train {job.recipe.name}", total=steps) as advance:
         trainer.add_callback(_callback(advance))
         trainer.train(resume_from_checkpoint=last_checkpoint(job.work))
     return [entry for entry in trainer.state.log_history if "loss" in entry]
-
-
-def last_checkpoint(work: Path) -> str | None:
-    """The newest checkpoint that was saved whole, or None."""
-    whole = [path for path in work.glob("checkpoint-*") if (path / COMPLETE).is_file()]
-    return str(max(whole, key=lambda path: int(path.name.rpartition("-")[2]))) if whole else None
 
 
 def arguments(recipe: Recipe, steps: int, work: Path) -> dict[str, Any]:
@@ -41,7 +37,7 @@ def arguments(recipe: Recipe, steps: int, work: Path) -> dict[str, Any]:
     }
     return {
         "output_dir": str(work),
-        "per_device_train_batch_size": recipe.optim.batch_size // recipe.optim.accumulate,
+        "per_device_train_batch_size": distributed.rows_each(recipe),
         "gradient_accumulation_steps": recipe.optim.accumulate,
         "max_steps": steps,
         "learning_rate": recipe.optim.learning_rate,
@@ -57,10 +53,12 @@ def arguments(recipe: Recipe, steps: int, work: Path) -> dict[str, Any]:
         "save_total_limit": 2,
         "logging_steps": 1,
         "report_to": recipe.run.track,
+        "run_name": tracking.name(recipe, work),
         "disable_tqdm": True,
         "gradient_checkpointing": recipe.run.gradient_checkpointing,
         "bf16": False,  # the weights are in the number type that was chosen; no autocast on top
         "fp16": False,
+        "use_cpu": compute.device() == "cpu",
         "dataloader_num_workers": 0,
         "dataloader_pin_memory": compute.device() == "cuda",
         "remove_unused_columns": False,
@@ -81,9 +79,11 @@ def _callback(advance: Any) -> Any:
 
         def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-            # TRL's frozen reference adapter is saved as a folder beside the trained one; where transformers finds folders it loads them
-            # alone (Trainer._load_from_checkpoint), and a resumed run would go on from fresh weights. It is made from `start` each time.
-            shutil.rmtree(checkpoint / "ref", ignore_errors=True)
-            (checkpoint / COMPLETE).touch()
+            distributed.wait()
+            if distributed.main():
+                # TRL's frozen reference adapter is saved as a folder beside the trained one; where transformers finds folders it loads them
+                # alone (Trainer._load_from_checkpoint), and a resumed run would go on from fresh weights. It is made from `start` each time.
+                shutil.rmtree(checkpoint / "ref", ignore_errors=True)
+                (checkpoint / COMPLETE).touch()
 
     return Report()

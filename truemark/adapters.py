@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from truemark.errors import InvalidArtifact
-from truemark.lora import WEIGHTS
+from truemark.lora import WEIGHTS, read_config
 
 if TYPE_CHECKING:
     import torch
@@ -62,6 +62,13 @@ def rows_needed(path: Path) -> int | None:
     return next(iter(rows), None)
 
 
+def tokens_needed(path: Path) -> int:
+    """Vocabulary rows that the adapter's `trainable_token_indices` reach to; 0 when it trains no single tokens."""
+    found = read_config(path).get("trainable_token_indices") or {}
+    lists = found.values() if isinstance(found, dict) else [found]
+    return max((int(index) + 1 for indices in lists for index in indices), default=0)
+
+
 def plain(checkpoint: Path, **options: Any) -> Any:
     """A checkpoint in transformers, without an adapter; `options` as of `from_pretrained`.
 
@@ -85,8 +92,9 @@ def load(base: Path, adapter: Path, *, dtype: torch.dtype, trainable: bool = Fal
     from peft import PeftModel
 
     network: Any = plain(base, dtype=dtype, **options)
-    rows = rows_needed(adapter)
-    if rows is not None and rows != network.get_input_embeddings().weight.shape[0]:
+    have = network.get_input_embeddings().weight.shape[0]
+    rows = rows_needed(adapter) or max(tokens_needed(adapter), have)
+    if rows != have:
         network.resize_token_embeddings(rows, mean_resizing=False)
     try:
         model: Any = PeftModel.from_pretrained(network, adapter, is_trainable=trainable)
@@ -100,16 +108,30 @@ def _refuse_leftovers(model: Any, adapter: Path) -> None:
     """PEFT skips tensors that it has no place for, and leaves places empty that the file has no tensors for, both without an error."""
     from peft import load_peft_weights, set_peft_model_state_dict
 
-    found: Any = set_peft_model_state_dict(model, load_peft_weights(str(adapter), device="cpu"))
+    weights = load_peft_weights(str(adapter), device="cpu")
+    found: Any = set_peft_model_state_dict(model, weights)
+    unexpected = [name for name in found.unexpected_keys if not _tied_copy(name, weights)]
     missing = [name for name in found.missing_keys if ".lora_" in name or ".modules_to_save." in name]
     for what, names in (
-        ("holds tensors that its base has no place for", found.unexpected_keys),
+        ("holds tensors that its base has no place for", unexpected),
         ("lacks tensors", missing),
     ):
         if names:
             raise InvalidArtifact(
                 f"{adapter} does not fit its base: it {what}: {', '.join(sorted(names)[:3])} ({len(names)})"
             )
+
+
+def _tied_copy(name: str, weights: dict[str, torch.Tensor]) -> bool:
+    """Trained token embeddings that PEFT saves a second time, for a tied head, where the vocabulary grew; it has no place to load them to."""
+    import torch
+
+    head = ".lm_head.token_adapter.trainable_tokens_delta"
+    return name.endswith(head) and any(
+        torch.equal(weights[name], weight)
+        for other, weight in weights.items()
+        if other != name and other.endswith(".token_adapter.trainable_tokens_delta")
+    )
 
 
 def merge(model: Any) -> Any:

@@ -7,6 +7,7 @@ Source of the environment's options: transformers/utils/chat_template_utils.py.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
@@ -84,17 +85,62 @@ def read_template(directory: Path) -> str:
     )
 
 
+PINNED_DATE = datetime(2024, 7, 26)
+"""What a template that writes today's date writes instead: the day that Llama 3's templates name where there is no clock."""
+
+
 def with_default_system(template: str, system: str) -> str:
     """A template that opens with `system` when the messages bring no system message of their own.
 
-    This is how a domain's prompt travels inside the adapter: whoever renders the template, renders the prompt.
+    This is how a domain's prompt travels inside the adapter: whoever renders the template, renders the prompt. Two kinds of template are mended on
+    the way, for what is trained must be what is served:
+
+    - One that refuses a system message (Mistral before v0.3, Gemma) or moves it to the latest question (Mistral v0.3, so that a conversation no longer
+      begins with its own beginning) is given the system text as the head of the first user message.
+    - One that writes today's date (Llama 3.2) writes PINNED_DATE: an adapter trained on Monday would be asked something else on Tuesday.
     """
     literal = json.dumps(system, ensure_ascii=False)
-    return (
+    template = pin_date(template)
+    default = (
         "{%- if messages[0]['role'] != 'system' -%}"
         f"{{%- set messages = [{{'role': 'system', 'content': {literal}}}] + messages -%}}"
-        "{%- endif -%}\n" + template
+        "{%- endif -%}\n"
     )
+    return default + (template if keeps_system(template) else FOLD + template)
+
+
+FOLD = (
+    "{%- if messages | length > 1 and messages[1]['role'] == 'user' -%}"
+    "{%- set messages = [{'role': 'user', 'content': messages[0]['content'] + '\\n\\n' + messages[1]['content']}] + messages[2:] -%}"
+    "{%- endif -%}\n"
+)
+"""Puts the text of a leading system message into the first user message."""
+
+
+def keeps_system(template: str) -> bool:
+    """Whether a leading system message is rendered once, before the first question, and stays there as the conversation grows."""
+    system, question = "\ue000", "\ue001"  # private use: no template writes them itself
+    talk = [{"role": "system", "content": system}, {"role": "user", "content": question}]
+    talk += [{"role": role, "content": "\ue002"} for role in ("assistant", "user")]
+    heads = set()
+    for end in range(2, len(talk) + 1):
+        try:
+            head, found, rest = render(template, talk[:end], add_generation_prompt=end % 2 == 0).partition(question)
+        except InvalidArtifact:
+            return False
+        heads.add(head)
+        if not found or head.count(system) != 1 or system in rest:
+            return False
+    return len(heads) == 1
+
+
+def pin_date(template: str) -> str:
+    """`strftime_now("FORMAT")` with PINNED_DATE in its place; a call with anything but a literal format is left alone."""
+
+    def fixed(call: re.Match[str]) -> str:
+        return json.dumps(PINNED_DATE.strftime(call["format"]))
+
+    return re.sub(r"""\bstrftime_now\(\s*(?P<quote>['"])(?P<format>[^'"]*)(?P=quote)\s*\)""", fixed, template)
 
 
 def special_tokens(directory: Path) -> dict[str, str]:

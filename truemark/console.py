@@ -14,19 +14,24 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
+from truemark.settings import main_process
+
 PLAIN_EVERY = 10.0
 """Seconds between plain progress lines."""
 
 
 def say(text: str) -> None:
-    """One line for a person."""
-    print(text, file=sys.stderr, flush=True)
+    """One line for a person; of processes that train together the main one speaks."""
+    if main_process():
+        print(text, file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager
 def progress(label: str, total: int) -> Iterator[Callable[..., None]]:
     """Yield `advance(n=1, note="")`. On a terminal a Rich bar; elsewhere a line every PLAIN_EVERY seconds, and a last one."""
-    if sys.stderr.isatty():
+    if not main_process():
+        yield lambda n=1, note="": None
+    elif sys.stderr.isatty():
         with _rich_bar(label, total) as advance:
             yield advance
     else:

@@ -26,7 +26,7 @@ def storage_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if is_full(error):
             raise StorageError(f"no space left while writing {path}", mend=f"df -h {_existing(path)}") from error
         nowhere = error.errno == errno.ENOENT and str(error.filename) in map(
             str, (path, *path.parents)
@@ -39,6 +39,17 @@ def storage_errors(path: Path) -> Iterator[None]:
                 mend="choose another --out",
             ) from error
         raise
+
+
+FULL = ("inline_container.cc", "os error 28", "os error 27", "os error 122", "No space left on device")
+"""What torch.save and safetensors, whose errors carry no number, say of ENOSPC, EFBIG and EDQUOT."""
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether a write failed for want of room."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return any(words in str(error) for words in FULL)
 
 
 def _existing(path: Path) -> Path:

@@ -7,6 +7,7 @@ gguf:FILE                           a GGUF file
 openai:MODEL                        any OpenAI-compatible endpoint (base URL and key from flags or environment)
 t5:OWNER/NAME                       a seq2seq baseline
 rule:NAME                           a trivial baseline
+none                                no base: what a recipe from scratch stands on
 """
 
 from __future__ import annotations
@@ -15,15 +16,30 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from truemark import artifacts, embedded
+from truemark import access, artifacts, embedded
 from truemark.artifacts import Artifact
 from truemark.errors import ModelNotFound, TruemarkError
 
 Kind = Literal[
-    "checkpoint", "adapter", "gguf", "lora-gguf", "onnx", "torchscript", "pt2", "mlx", "openai", "t5", "rule"
+    "checkpoint",
+    "adapter",
+    "gguf",
+    "lora-gguf",
+    "onnx",
+    "torchscript",
+    "pt2",
+    "mlx",
+    "openai",
+    "t5",
+    "rule",
+    "scorer",
+    "model",
+    "none",
 ]
 _RUN_BY_THEIR_OWN = ("gguf", "onnx", "torchscript", "pt2", "mlx")
 """First words of export formats that name a kind; every other export is a checkpoint that transformers loads."""
+NONE = "none"
+"""The base of what stands on no base: a model from scratch."""
 ALIASES = {"smollm2-135m": embedded.SMOLLM2}
 
 
@@ -86,6 +102,8 @@ class ModelRef:
             return self.embedded.sha256
         if self.artifact is not None:
             return self.artifact.sha
+        if self.kind == "none":
+            return ""
         path = self.local_path()
         if path.is_file():
             return sha256_file(path)
@@ -99,6 +117,8 @@ def resolve(ref: str | Path) -> ModelRef:
     """
     text = str(ref).strip()
     scheme, _, rest = text.partition(":")
+    if text == NONE:
+        return ModelRef(text, "none")
     if text in ALIASES:
         return ModelRef(text, "checkpoint", embedded=ALIASES[text])
     if scheme in ("openai", "t5", "rule") and rest:
@@ -141,8 +161,8 @@ def of_artifact(artifact: Artifact, text: str | None = None) -> ModelRef:
     """The reference of an opened artifact (or of a draft of one). Raises ModelNotFound when its GGUF file is not there."""
     manifest, path = artifact.manifest, artifact.path
     kind: Kind = "checkpoint"
-    if manifest.kind == "adapter":
-        kind = "adapter"
+    if manifest.kind in ("adapter", "scorer", "model"):
+        kind = manifest.kind
     elif manifest.format == "lora-gguf":
         kind = "lora-gguf"
     elif (first := manifest.format.split("-")[0]) in _RUN_BY_THEIR_OWN:
@@ -180,10 +200,33 @@ def _hub_snapshot(target: str) -> Path:
     try:
         return Path(snapshot_download(name, revision=revision or None, local_files_only=True))
     except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError) as error:
-        raise ModelNotFound(
-            f"hf:{target} is not in the local Hub cache ({type(error).__name__})",
-            mend=f"truemark models pull hf:{target}",
-        ) from None
+        raise access.not_here(target, type(error).__name__) from None
+
+
+def require_weights(ref: ModelRef) -> None:
+    """Raise ModelNotFound for a checkpoint directory with a configuration and no weights."""
+    if ref.embedded is None and ref.path is not None and ref.path.is_dir() and not any(ref.path.glob("*.safetensors")):
+        pull = (
+            f"truemark models pull {ref.text}" if ref.text.startswith("hf:") else "save the model there as safetensors"
+        )
+        raise ModelNotFound(f"{ref.text} has no weights (*.safetensors) in {ref.path}", mend=pull)
+
+
+def configuration(ref: str) -> Path:
+    """A directory with the `config.json` behind a reference: of a Hub model that alone may be in the cache. Raises ModelNotFound as `resolve`."""
+    try:
+        return resolve(ref).local_path()
+    except ModelNotFound:
+        scheme, _, target = ref.partition(":")
+        if scheme != "hf":
+            raise
+        from huggingface_hub import try_to_load_from_cache
+
+        name, _, revision = target.partition("@")
+        found = try_to_load_from_cache(name, "config.json", revision=revision or None)
+        if not isinstance(found, str):
+            raise
+        return Path(found).parent
 
 
 def describe_base(ref: ModelRef) -> artifacts.Base:
@@ -192,6 +235,10 @@ def describe_base(ref: ModelRef) -> artifacts.Base:
         return artifacts.Base(
             ref=ref.text, sha256=ref.embedded.sha256, licence=ref.embedded.licence, access=ref.embedded.access
         )
+    if ref.kind == "none":
+        return artifacts.Base(ref=NONE, sha256="", licence="none")
     if ref.kind != "checkpoint":
         raise TruemarkError(f"'{ref.text}' cannot be a base: expected a checkpoint, found {ref.kind}")
-    return artifacts.Base(ref=ref.text, sha256=ref.weights_sha256())
+    gated = access.family(ref.target.partition("@")[0])
+    known = {"licence": gated.licence, "access": gated.asks} if gated else {}
+    return artifacts.Base(ref=ref.text, sha256=ref.weights_sha256(), **known)

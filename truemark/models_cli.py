@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
-from truemark import artifacts
+from truemark import access, artifacts, files
 from truemark.console import say
-from truemark.errors import InvalidArtifact, MissingDependency, ModelNotFound
+from truemark.errors import InvalidArtifact, MissingDependency, ModelNotFound, StorageError
 from truemark.models import ALIASES
 
 app = typer.Typer(help="Say which models can be used here, or fetch one.", invoke_without_command=True)
@@ -43,23 +43,20 @@ def pull(ref: Annotated[str, typer.Argument(help="hf:OWNER/NAME[@REVISION]")]) -
         raise ModelNotFound(f"cannot pull '{ref}': expected hf:OWNER/NAME[@REVISION]")
     try:
         from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+        from huggingface_hub.errors import EntryNotFoundError, HFValidationError, HTTPError, RevisionResolutionError
     except ImportError:
         raise MissingDependency.extra("huggingface_hub", "train") from None
     name, _, revision = target.partition("@")
+    if words := access.explained(name):
+        say(words)
     try:
         path = snapshot_download(
             name, revision=revision or None, allow_patterns=["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
         )
-    except GatedRepoError:
-        raise ModelNotFound(
-            f"{name} is gated: its owner asks you to accept a licence first",
-            mend=f"accept it on the model's page, then: hf auth login, and truemark models pull {ref}",
-        ) from None
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        raise ModelNotFound(
-            f"cannot fetch {name}: {type(error).__name__}", mend="check the name and the network"
-        ) from None
+    except (HTTPError, OSError, EntryNotFoundError, HFValidationError, RevisionResolutionError) as error:
+        if files.is_full(error):
+            raise StorageError(f"no space left while fetching {name}", mend="df -h ~/.cache/huggingface") from None
+        raise access.refused(target, error) from None
     print(path)
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import re
+import reprlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from truemark.errors import InvalidConfig, UnknownName
 
@@ -21,18 +23,28 @@ LORA_OPTIONS = (
 )  # fmt: skip
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class Settings(BaseModel):
+    """What a section is made of: unknown keys are errors, and so is a truth value or a quoted number where a number belongs."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _number(cls, value: Any, info: ValidationInfo) -> Any:
+        wanted = cls.model_fields[str(info.field_name)].annotation
+        if isinstance(value, bool | str) and {int, float} & {wanted, *get_args(wanted)}:
+            raise ValueError("expected a number")
+        return value
 
 
-class Lora(_Section):
+class Lora(Settings):
     """The adapter: LoRA (https://arxiv.org/abs/2106.09685) as PEFT does it."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow")
 
     rank: int = Field(8, ge=1, le=512)
     """Rank r."""
-    alpha: int = Field(16, ge=1)
+    alpha: int = Field(16, ge=1, le=65536)
     """Scaling: the update is multiplied by alpha / rank."""
     dropout: float = Field(0.0, ge=0, lt=1)
     target_modules: str | list[str] = "all-linear"
@@ -50,21 +62,21 @@ class Lora(_Section):
         return self
 
 
-class Optim(_Section):
+class Optim(Settings):
     """How the weights move: AdamW."""
 
-    learning_rate: float = Field(2e-3, gt=0)
+    learning_rate: float = Field(2e-3, gt=0, le=10)
     """Peak of the schedule."""
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     """After a linear warm-up: cosine to a twentieth of the peak, linear to zero, or level."""
     warmup_steps: int = Field(8, ge=0)
-    batch_size: int = Field(16, ge=1)
+    batch_size: int = Field(16, ge=1, le=65536)
     """Examples a step, over all devices."""
     accumulate: int = Field(1, ge=1)
     """Parts that a batch is computed in: less memory, the same gradient."""
-    steps: int = Field(60, ge=1)
+    steps: int = Field(60, ge=1, le=10_000_000)
     """Optimizer steps; examples are repeated, reshuffled, when they run out."""
-    epochs: float | None = Field(None, gt=0)
+    epochs: float | None = Field(None, gt=0, le=10_000)
     """Passes over the data, in place of `steps`."""
     weight_decay: float = Field(0.0, ge=0)
     max_grad_norm: float = Field(1.0, gt=0)
@@ -78,7 +90,7 @@ class Optim(_Section):
         return self
 
 
-class Data(_Section):
+class Data(Settings):
     """What of the data is used, and how it is laid out."""
 
     max_length: int | None = Field(None, ge=16)
@@ -91,14 +103,14 @@ class Data(_Section):
     """Tokens added to the vocabulary; their embeddings are trained."""
 
 
-class Run(_Section):
+class Run(Settings):
     """On what it runs. `auto` is what the machine does best; the choice is printed."""
 
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     quantize: Literal["none", "8bit", "4bit"] = "none"
     """The frozen base's weights, through bitsandbytes: 4bit is QLoRA (https://arxiv.org/abs/2305.14314)."""
-    engine: Literal["auto", "transformers", "unsloth"] = "auto"
-    """`auto`: Unsloth where it is installed, the device is CUDA and the recipe asks for nothing that it lacks."""
+    engine: Literal["auto", "transformers", "unsloth", "mlx"] = "auto"
+    """`auto`: Unsloth where it is installed, the device is CUDA and the recipe asks for nothing that it lacks. `mlx`: train/mlx.py, sft alone."""
     gradient_checkpointing: bool = False
     """Compute activations twice instead of keeping them."""
     save_every: int = Field(20, ge=1)
@@ -111,7 +123,7 @@ class Run(_Section):
     """Where the curves go beside the artifact's own pictures. `tensorboard` is local: runs/NAME/tensorboard."""
 
 
-class Recipe(_Section):
+class Recipe(Settings):
     """All that decides the weights of an adapter, beside its data and its base."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
@@ -124,7 +136,7 @@ class Recipe(_Section):
     """A row of `train.methods.METHODS`."""
     start: str | None = None
     """Model reference of an adapter of this base that training goes on from; None starts a new one."""
-    seed: int = 7
+    seed: int = Field(7, ge=0, lt=2**32)
     lora: Lora = Lora()
     optim: Optim = Optim()
     data: Data = Data()
@@ -166,11 +178,14 @@ def load(text: str, *, method: str | None = None, preset: str | None = None, cha
     if not isinstance(presets, dict) or not all(isinstance(values, dict) for values in presets.values()):
         raise InvalidConfig(f"{path}: expected `presets: {{NAME: {{section: …}}}}`")
     if preset is not None:
+        if not presets:
+            raise InvalidConfig(f"{path.stem} has no presets, so none named '{preset}'", mend="truemark train --list")
         if preset not in presets:
             raise UnknownName("preset", preset, presets)
         content = _merged(content, {"name": f"{content.get('name')}-{preset}", **presets[preset]})
     if method is not None and content.get("method", "sft") != method:
         content = _merged(content, {"name": f"{content.get('name')}-{method}", "method": method})
+        content.pop("options", None)  # they were the other method's
     for change in changes:
         content = _merged(content, _change(change))
     return _validated(content, path)
@@ -186,6 +201,43 @@ def presets(path: Path) -> list[str]:
     return list(_content(path).get("presets") or {})
 
 
+def about(path: Path) -> str:
+    """What a recipe file says of itself: the first line of the comment on top, up to its first full stop."""
+    first = path.read_text(encoding="utf-8").partition("\n")[0]
+    return first.removeprefix("#").strip().split(". ")[0].rstrip(".") if first.startswith("#") else ""
+
+
+def listing() -> list[dict[str, Any]]:
+    """The shipped recipes: `name`, `domain`, `base`, `method`, `presets`, `about`."""
+    rows = []
+    for name in names():
+        path, recipe = RECIPES / f"{name}.yaml", load(name)
+        row = {key: getattr(recipe, key) for key in ("name", "domain", "base", "method")}
+        rows.append({**row, "presets": presets(path), "about": about(path)})
+    return rows
+
+
+def oddities(recipe: Recipe, base: dict[str, Any]) -> list[str]:
+    """What is allowed and hardly meant, for a base with this `config.json`."""
+    found = []
+    hidden, context = base.get("hidden_size"), base.get("max_position_embeddings")
+    if hidden and recipe.lora.rank > hidden:
+        found.append(
+            f"lora.rank {recipe.lora.rank} is more than the base's hidden size {hidden}: no longer of low rank"
+        )
+    if context and (recipe.data.max_length or 0) > context:
+        found.append(f"data.max_length {recipe.data.max_length} is more than the {context} tokens that the base reads")
+    if recipe.optim.learning_rate > 0.02:
+        found.append(
+            f"optim.learning_rate {recipe.optim.learning_rate} is far above what LoRA is trained with (1e-5 to 5e-3)"
+        )
+    if recipe.optim.epochs is None and recipe.optim.warmup_steps >= recipe.optim.steps:
+        found.append(
+            f"optim.warmup_steps {recipe.optim.warmup_steps} of {recipe.optim.steps} steps: the peak is never reached"
+        )
+    return found
+
+
 def _find(text: str, method: str | None) -> Path:
     path = Path(text)
     if path.suffix in (".yaml", ".yml"):
@@ -199,10 +251,57 @@ def _find(text: str, method: str | None) -> Path:
     raise UnknownName("recipe", text, [*names(), *domains])
 
 
+LIMIT = 64 << 10
+"""Bytes of a recipe file: the longest shipped has under 2 kB."""
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML's plain values: `2e-4` is a number (YAML 1.2), a key stands once, and there are no aliases (a few lines of them fill a memory)."""
+
+    depth = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            event = self.peek_event()
+            raise yaml.composer.ComposerError(
+                None, None, "aliases are not taken: write the values out", event.start_mark
+            )
+        self.depth += 1
+        if self.depth > 32:
+            raise yaml.composer.ComposerError(None, None, "nested too deeply", self.peek_event().start_mark)
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        for key, _ in node.value:
+            if keys.count(key.value) > 1 and isinstance(key.value, str):
+                raise yaml.constructor.ConstructorError(None, None, f"`{key.value}` stands here twice", key.start_mark)
+        return dict(super().construct_mapping(node, deep=deep))
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+
+
+def _parse(text: str) -> Any:
+    return yaml.load(text, Loader=_Loader)  # a SafeLoader
+
+
 def _content(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        size = path.stat().st_size
+        if size > LIMIT:
+            raise InvalidConfig(f"{path}: expected a recipe of at most {LIMIT >> 10} KiB, found {size >> 10} KiB")
+        content = _parse(path.read_text(encoding="utf-8"))
+    except (
+        OSError,
+        yaml.YAMLError,
+        ValueError,
+        RecursionError,
+    ) as error:  # ValueError: not UTF-8, or a date like 2024-13-45
         raise InvalidConfig(f"{path} is not YAML: {error}") from None
     if not isinstance(content, dict):
         raise InvalidConfig(f"{path}: expected `key: value` lines, found {type(content).__name__}")
@@ -215,8 +314,8 @@ def _change(text: str) -> dict[str, Any]:
     if not equals or not key.strip():
         raise InvalidConfig(f"expected section.key=value, found {text!r}", mend="--set optim.steps=60")
     try:
-        parsed = yaml.safe_load(value)
-    except yaml.YAMLError as error:
+        parsed = _parse(value)
+    except (yaml.YAMLError, ValueError) as error:
         raise InvalidConfig(f"--set {key}: {value!r} is not a YAML value: {error}") from None
     for part in reversed(key.strip().split(".")):
         parsed = {part: parsed}
@@ -237,17 +336,24 @@ def _validated(content: dict[str, Any], path: Path) -> Recipe:
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
-        raise InvalidConfig(f"{path} has {error.error_count()} errors:\n" + in_words(error, Recipe)) from None
+        count = error.error_count()
+        raise InvalidConfig(f"{path} has {count} error{'s'[: count != 1]}:\n" + in_words(error, Recipe)) from None
+
+
+SHOWN = 50
+"""Errors of one file that are written out."""
 
 
 def in_words(error: ValidationError, model: type[BaseModel]) -> str:
-    """A line for each error of a file that `model` describes."""
-    return "\n".join(f"  {'.'.join(map(str, item['loc']))}: {_in_words(item, model)}" for item in error.errors())  # type: ignore[arg-type]
+    """A line for each error of a file that `model` describes, the first SHOWN of them."""
+    found = error.errors(include_url=False)
+    lines = [f"  {'.'.join(map(str, item['loc']))[:200]}: {_in_words(item, model)}" for item in found[:SHOWN]]  # type: ignore[arg-type]
+    return "\n".join([*lines, *([f"  and {len(found) - SHOWN} more"] if len(found) > SHOWN else [])])
 
 
 def _in_words(item: dict[str, Any], model: type[BaseModel]) -> str:
     if item["type"] != "extra_forbidden":
-        return f"{item['msg']}, found {item['input']!r}"
+        return f"{item['msg'].removeprefix('Value error, ')}, found {reprlib.repr(item['input'])}"
     known: Any = model
     for part in item["loc"][:-1]:  # the section that the key stands in
         known = known.model_fields[part].annotation

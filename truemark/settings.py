@@ -29,3 +29,13 @@ def server_url() -> str:
 def endpoint_url() -> str:
     """Base URL behind `openai:` references: `OPENAI_BASE_URL`, else the gateway."""
     return os.environ.get("OPENAI_BASE_URL") or server_url()
+
+
+def processes() -> int:
+    """How many processes train together: `WORLD_SIZE`, as `accelerate launch` and `torchrun` set it, else one."""
+    return max(int(os.environ.get("WORLD_SIZE") or 1), 1)
+
+
+def main_process() -> bool:
+    """Whether this process is the one that prints, writes and publishes."""
+    return processes() == 1 or os.environ.get("RANK", "0") == "0"

@@ -17,6 +17,7 @@ SYSTEM_PROMPT = (
 SLICES = {
     "articles": "written questions on Articles that were never trained on",
     "titles": "which Article has a heading, for Articles that were never trained on",
+    "wordings": "facts that were trained, asked in a wording that was not",
 }
 CARD = Card(
     title="Constitution of India",

@@ -1,7 +1,8 @@
 """The stock → train, dev and test, split by Article: an Article of one split occurs in no other.
 
 Pairs that share an Article (in question, answer or list of Articles) form one group, and a group lies in one split whole. Dev and test
-have two slices: `articles` (written questions) and `titles` (which Article has this heading), both on Articles never trained on.
+have two slices of Articles never trained on: `articles` (written questions) and `titles` (which Article has this heading). What the law says
+cannot be worked out from other Articles, so a third, `wordings`, asks for facts that were trained, in a wording that was not.
 """
 
 from __future__ import annotations
@@ -23,7 +24,15 @@ SHARE = {"test": 0.22, "dev": 0.11}
 TITLES = {"test": 40, "dev": 20}
 LARGEST = 12
 """Groups of more pairs stay in train: they would fill a split with one subject."""
-LEVELS: dict[str, str] = {}
+WORDINGS = {"test": 0.3, "dev": 0.15}
+"""Of the trained pairs that have several wordings, one of which is then asked in that split alone."""
+LEVELS = {
+    "rights": "the Preamble, Fundamental Rights, Directive Principles, Fundamental Duties",
+    "government": "the Union, the States, the territories, local bodies, and the relations between them",
+    "further": "finance, trade, services, elections, languages, emergency, amendment and the rest",
+}
+_RIGHTS = ("Preamble", "III", "IV", "IVA")
+_GOVERNMENT = ("I", "II", "V", "VI", "VII", "VIII", "IX", "IXA", "IXB", "X", "XI")
 
 
 @dataclass(frozen=True)
@@ -45,12 +54,15 @@ def build(seed: int, n: int, levels: Sequence[str] = ()) -> dict[str, list[Examp
     In train a pair is asked in each of its wordings; in dev and test once, in a wording drawn by the seed.
     """
     for level in levels:
-        raise UnknownName("level", level, LEVELS)
+        if level not in LEVELS:
+            raise UnknownName("level", level, LEVELS)
+    wanted = set(levels or LEVELS)
     of_group = _assign(seed)
 
     def of(split: str, items: Iterable[Item]) -> list[Item]:
-        return [item for item in items if of_group[item.family] == split]
+        return [item for item in items if of_group[item.family] == split and level_of(item.part) in wanted]
 
+    held_out = _wordings(seed, of("train", written()))
     splits: dict[str, list[Example]] = {}
     for split, size in TITLES.items():
         rng = random.Random(f"{seed}.{split}")
@@ -59,9 +71,14 @@ def build(seed: int, n: int, levels: Sequence[str] = ()) -> dict[str, list[Examp
             rng.sample(headings, min(len(headings), size)), key=lambda item: positions()[item.pair.articles[0]]
         )
         items = [*of(split, written()), *headings]
-        splits[split] = [_example(split, item, rng.randrange(len(item.questions)), item.slice) for item in items]
+        known = [_example(split, item, place, "wordings") for item, place in held_out[split]]
+        splits[split] = [
+            _example(split, item, rng.randrange(len(item.questions)), item.slice) for item in items
+        ] + known
     rng = random.Random(f"{seed}.train")
-    rows = [(item, place) for item in of("train", written()) for place in range(len(item.questions))]
+    gone = {(item.id, place) for rows in held_out.values() for item, place in rows}
+    asked = [(item, place) for item in of("train", written()) for place in range(len(item.questions))]
+    rows = [row for row in asked if (row[0].id, row[1]) not in gone]
     rows.sort(key=lambda row: row[1] > 0)
     more = [(item, rng.randrange(len(item.questions))) for item in of("train", generated())]
     rng.shuffle(more)
@@ -69,6 +86,34 @@ def build(seed: int, n: int, levels: Sequence[str] = ()) -> dict[str, list[Examp
     rng.shuffle(rows)
     train = [_example("train", item, place, "train") for item, place in rows]
     return {"train": train, "dev": splits["dev"], "test": splits["test"]}
+
+
+def level_of(part: str) -> str:
+    """The level of a Part, or of the Preamble."""
+    return "rights" if part in _RIGHTS else "government" if part in _GOVERNMENT else "further"
+
+
+def _wordings(seed: int, trained: Sequence[Item]) -> dict[str, list[tuple[Item, int]]]:
+    """For dev and test: trained items with the place of the wording that is held out of train. The choice of one item depends on no other."""
+    windows = {
+        (item.id, place): set(_windows(question)) for item in trained for place, question in enumerate(item.questions)
+    }
+    found: dict[str, list[tuple[Item, int]]] = {"test": [], "dev": []}
+    for item in trained:
+        rng = random.Random(f"{seed}.wording.{item.id}")
+        place, lot = rng.randrange(1, max(len(item.questions), 2)), rng.random()
+        split = "test" if lot < WORDINGS["test"] else "dev" if lot < WORDINGS["test"] + WORDINGS["dev"] else None
+        if split is None or place >= len(item.questions):
+            continue
+        own = windows[item.id, place]
+        if all(own.isdisjoint(other) for key, other in windows.items() if key != (item.id, place)):
+            found[split].append((item, place))
+    return found
+
+
+def _windows(question: str) -> list[tuple[str, ...]]:
+    said = words(question)
+    return [said[start : start + WINDOW] for start in range(len(said) - WINDOW + 1)]
 
 
 def _example(split: str, item: Item, place: int, part: str) -> Example:
@@ -80,6 +125,7 @@ def _example(split: str, item: Item, place: int, part: str) -> Example:
         "also": list(pair.also),
         "question": question,
         "part": pair.part,
+        "level": level_of(pair.part),
         "family": f"article-{item.family}",
         "slice": part,
     }

@@ -8,6 +8,7 @@ none is taken for the beginning of a derivation.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from domains.math.expressions import MAX_TEXT, TooLarge, Tree, Unparsable, parse, to_fraction, variables
@@ -28,6 +29,8 @@ _BY = re.compile(r"\bwith respect to ([a-z])\b|\bd[a-z]?/d([a-z])\b|(?<=[\s)\d])
 _AT = re.compile(
     r"(?:\bat (?:the point )?(?P<v>[a-z])\s*=\s*(?P<x>-?\d+(?:/\d+)?)|\b[fgh]'\(\s*(?P<y>-?\d+(?:/\d+)?)\s*\))(?![\d.]*\d|/)"
 )
+MAX_WORDS = 24
+"""Of a stretch, at which its expression may begin."""
 _N = r"(-?\d+(?:\.\d+)?(?:/\d+)?)"
 _FROM_TO = (
     re.compile(rf"\bfrom (?:([a-z])\s*=\s*)?{_N} to (?:\1\s*=\s*)?{_N}(?![\d/])"),
@@ -231,6 +234,23 @@ def longest_expression(text: str) -> tuple[Tree, str]:
         raise Unparsable("no expression in the question")
     tree, before = end(longest[0])
     return tree, f"{text[: longest.start()]} {before} {text[longest.end() :]}"
+
+
+def expressions(text: str) -> Iterator[tuple[int, str, Tree]]:
+    """Every stretch of a text that reads as mathematics: where it begins, as it is written, its tree. A stretch that is too large is passed over."""
+    for match in _EXPRESSION.finditer(text):
+        if len(match[0]) > MAX_TEXT:
+            continue
+        words = list(re.finditer(r"\S+", match[0]))
+        for start, word in enumerate(words[:MAX_WORDS]):
+            written = match[0][word.start() : words[-1].end()].rstrip(" .")
+            try:
+                tree = attempt(written)
+            except (TooLarge, RecursionError):
+                break
+            if tree is not None:
+                yield match.start() + words[start].start(), written, tree
+                break
 
 
 def end(text: str) -> tuple[Tree, str]:

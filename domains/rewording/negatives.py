@@ -35,7 +35,12 @@ CONNECTIVES = {
 
 
 def negatives(example: Example, rng: Random, per_kind: int = 1) -> Iterator[tuple[str, str]]:
-    """`(kind, text)` for every kind that this example's content allows, at most `per_kind` texts of each."""
+    """`(kind, text)` for every kind that this example's content allows, at most `per_kind` texts of each.
+
+    None for a sentence that the grammar did not make: what it says is not known (`meta` has no `content`).
+    """
+    if "content" not in example["meta"]:
+        return
     content = Content.from_json(example["meta"]["content"])
     taken = {_plain(example["meta"]["source"]), _plain(example["reference"])}
     for kind, change in KINDS.items():

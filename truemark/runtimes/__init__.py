@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from truemark.errors import UnknownName
+from truemark.errors import EngineError, UnknownName
 from truemark.models import ModelRef, resolve
 from truemark.runtimes.base import Completion, Prompt, Runtime, Sampling
 
@@ -20,6 +20,7 @@ RUNTIMES = {
     "onnx": "truemark.runtimes.onnx:OnnxRuntime",
     "http": "truemark.runtimes.http:HttpRuntime",
     "rule": "truemark.runtimes.rule:RuleRuntime",
+    "scratch": "train.structure.runtime:ScratchRuntime",
 }
 
 DEFAULT = {
@@ -30,6 +31,7 @@ DEFAULT = {
     "onnx": "onnx",
     "openai": "http",
     "rule": "rule",
+    "model": "scratch",
 }
 """The runtime that opens each kind of model reference when none is asked for."""
 
@@ -40,6 +42,10 @@ def open_runtime(ref: ModelRef | str, runtime: str | None = None, **options: Any
     Raises UnknownName for a runtime that does not exist or a kind that none can open, MissingDependency for an extra.
     """
     model = resolve(ref) if isinstance(ref, str) else ref
+    if model.kind in ("scorer", "none"):
+        raise EngineError(
+            f"{model.label} writes no answers: expected a model, found {model.kind}", mend="truemark models"
+        )
     name = runtime or DEFAULT.get(model.kind, model.kind)
     if name not in RUNTIMES:
         raise UnknownName("runtime", name, RUNTIMES)

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from truemark import holds
 from truemark.errors import InvalidArtifact, MissingDependency, ModelNotFound
 from truemark.models import ModelRef
 from truemark.runtimes.batched import BatchedRuntime
@@ -31,6 +32,21 @@ def fast_blas() -> None:
     if spec is not None and spec.origin:
         with contextlib.suppress(OSError):
             ctypes.CDLL(str(Path(spec.origin).parent / "lib" / "libtorch_cpu.so"), ctypes.RTLD_GLOBAL)
+
+
+def flat(config: dict[str, Any]) -> dict[str, Any]:
+    """The keys of transformers 4 that mlx-lm reads, from a config of transformers 5."""
+    rope = config.get("rope_parameters") or {}
+    if config["model_type"] == "gemma3_text":
+        full, local = rope["full_attention"], rope["sliding_attention"]
+        found = {"rope_local_base_freq": local["rope_theta"], "sliding_window_pattern": holds.pattern(config)}
+    else:
+        full, found = rope, {}
+    if "rope_theta" in full:
+        found["rope_theta"] = full["rope_theta"]
+    if full.get("rope_type", "default") != "default":
+        found["rope_scaling"] = {name: value for name, value in full.items() if name != "rope_theta"}
+    return found
 
 
 class MlxRuntime(BatchedRuntime):
