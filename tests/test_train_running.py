@@ -43,7 +43,10 @@ def home(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @cache
 def _split() -> dict[str, list[Any]]:
-    return {name: [dict(row) for row in rows] for name, rows in get("math").build(3, 24).items()}
+    return {
+        name: [dict(row) for row in rows][: 24 if name == "train" else 4]
+        for name, rows in get("math").build(3, 24).items()
+    }
 
 
 def load(home: Path, *changes: str) -> recipes.Recipe:
@@ -216,25 +219,27 @@ def test_a_full_disk_keeps_the_last_whole_checkpoint(home: Path) -> None:
     assert sha256_file(again.path / WEIGHTS) == sha256_file(whole.path / WEIGHTS)
 
 
-def test_sigterm_says_how_to_continue_and_costs_nothing(home: Path) -> None:
+def test_sigterm_says_how_to_continue_and_costs_nothing(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from train import sft
+
     whole = run(home, out="whole")
-    work = home / "runs" / ".work" / "stopped"
-    script = (
-        "import os, signal, transformers\n"
-        "old = transformers.Trainer.training_step\n"
-        "def step(self, *a, **k):\n"
-        "    if self.state.global_step == 3: os.kill(os.getpid(), signal.SIGTERM)\n"
-        "    return old(self, *a, **k)\n"
-        "transformers.Trainer.training_step = step\n"
-        "from truemark.cli import main; main()"
-    )
-    line = command(home, out="stopped")
-    process = subprocess.run(
-        [line[0], "-c", script, *line[3:]], cwd=home, env=ENVIRONMENT, capture_output=True, text=True, check=False
-    )
-    assert process.returncode == 130 and "Traceback" not in process.stderr, process.stderr
-    assert "the checkpoint of step 2 is whole, the same command continues from it" in process.stderr
-    assert checkpoints.steps_done(work) == 2
+    real, calls = sft.completion_loss, 0
+
+    def stopped(*arguments: Any, **options: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return real(*arguments, **options)
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(sft, "completion_loss", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        run(home, out="stopped")
+    assert "the checkpoint of step 2 is whole, the same command continues from it" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGTERM) == before
     again = run(home, out="stopped", resume=True)
     assert sha256_file(again.path / WEIGHTS) == sha256_file(whole.path / WEIGHTS)
 
@@ -246,10 +251,11 @@ HARD = {
     "curriculum, NEFTune, best": ["data.order=curriculum", "optim.neftune=5", "run.keep=best", "lora.dropout=0.1"],
 }
 KILLS = {
-    "in a step": "transformers.Trainer.training_step, lambda self, *_: self.state.global_step == 3",
-    "while a checkpoint is written": "transformers.Trainer._save_optimizer_and_scheduler, lambda self, path: path.endswith('-4')",
-    "before its marker": "transformers.Trainer._rotate_checkpoints, lambda self, *_, **__: self.state.global_step == 4",
+    "in a step": "transformers.Trainer, 'training_step', lambda self, *_: self.state.global_step == 3",
+    "while a checkpoint is written": "transformers.Trainer, '_save_optimizer_and_scheduler', lambda self, path: path.endswith('-4')",
+    "before its marker": "transformers.trainer_callback.CallbackHandler, 'on_save', lambda self, args, state, control: state.global_step == 4",
 }
+"""Of which class, which method, and when."""
 
 
 @pytest.mark.slow
@@ -264,11 +270,12 @@ KILLS = {
 def test_killed_anywhere_it_continues_to_the_same_weights(home: Path, changes: str, place: str) -> None:
     whole = run(home, *HARD[changes], out="whole")
     script = (
-        f"import os, signal, transformers\nold, when = {KILLS[place]}\n"
+        f"import os, signal, transformers, transformers.trainer_callback\nowner, name, when = {KILLS[place]}\n"
+        "old = getattr(owner, name)\n"
         "def cut(self, *a, **k):\n"
         "    if when(self, *a): os.kill(os.getpid(), signal.SIGKILL)\n"
         "    return old(self, *a, **k)\n"
-        "setattr(transformers.Trainer, old.__name__, cut)\n"
+        "setattr(owner, name, cut)\n"
         "from truemark.cli import main; main()"
     )
     line = command(home, *HARD[changes], out="killed")
