@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +11,6 @@ import yaml
 
 from domains import get
 from tests import tiny
-from tests.conftest import ROOT
 from train import adapter as adapters
 from train.data import IGNORED, Tokenized, collate, in_training_order, tokenize
 from truemark import artifacts
@@ -87,7 +81,7 @@ def test_loss_where_labels_are_equals_the_full_loss(tmp_path_factory: pytest.Tem
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
-    from train.sft import completion_loss
+    from train.loss import completion_loss
 
     place = tiny.shared(tmp_path_factory)
     model = PeftModel.from_pretrained(
@@ -147,36 +141,6 @@ def test_resumed_weights_are_the_uninterrupted_ones(home: Path, monkeypatch: pyt
     monkeypatch.setattr(sft, "completion_loss", real)
     again = run(home, "again", resume=True)
     assert sha256_file(again.path / WEIGHTS) == sha256_file(whole.path / WEIGHTS)
-
-
-@pytest.mark.slow
-def test_killed_at_any_step_it_continues_to_the_same_weights(home: Path) -> None:
-    whole = run(home)
-    command = [
-        sys.executable,
-        "-m",
-        "truemark",
-        "train",
-        str(home / "tiny.yaml"),
-        "--data",
-        str(home / "train.jsonl"),
-        "--out",
-        str(home / "runs" / "killed"),
-    ]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(command, cwd=home, env=environment, stderr=subprocess.DEVNULL)
-    end = time.monotonic() + 120
-    while (
-        not list((home / "runs" / ".work" / "killed").glob("checkpoint-*"))
-        and process.poll() is None
-        and time.monotonic() < end
-    ):
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert not (home / "runs" / "killed").exists()
-    subprocess.run(command, cwd=home, env=environment, check=True, capture_output=True)
-    assert sha256_file(home / "runs" / "killed" / WEIGHTS) == sha256_file(whole.path / WEIGHTS)
 
 
 def test_resume_without_a_checkpoint_and_training_without_data(home: Path) -> None:

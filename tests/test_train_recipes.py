@@ -329,7 +329,7 @@ def test_a_packed_row_has_the_losses_of_its_examples(architecture: str, attentio
     import torch
 
     from train.data import collate, packed
-    from train.sft import completion_loss
+    from train.loss import completion_loss
 
     rng = random.Random(5)
     examples = []
@@ -370,7 +370,7 @@ def test_recomputed_layers_do_not_lose_the_shared_prefix() -> None:
     import torch
 
     from train.data import collate
-    from train.sft import completion_loss
+    from train.loss import completion_loss
 
     model = attentive("llama", "sdpa").train()
     rows = [

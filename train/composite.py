@@ -26,6 +26,7 @@ from pydantic import Field
 
 from train import contrast, distributed, methods, network, sft
 from train.data import IGNORED
+from train.loss import hidden_states
 from train.methods import Job, Trained
 from truemark.errors import InvalidConfig
 
@@ -174,7 +175,7 @@ def _read(model: Any, batch: dict[str, Any], share: bool) -> _Read:
 
     network_ = model.get_base_model()
     mask = _additive(batch["mask"], network_.dtype) if "mask" in batch else None
-    states, shared = sft.hidden_states(model, batch, share=share, mask=mask)
+    states, shared = hidden_states(model, batch, share=share, mask=mask)
     wanted = batch["labels"][:, shared + 1 :]
     keep = wanted != IGNORED
     rows = keep.nonzero()[:, 0]

@@ -111,6 +111,6 @@ def load_with_unsloth(recipe: Recipe, base: ModelRef, dtype: torch.dtype) -> Any
 
 
 def unsloth_loss(model: Any, batch: dict[str, Any], items: Any = None) -> Any:
-    """Unsloth's own cross entropy, which never holds all logits: its forward pass is not to be taken apart as `sft.completion_loss` does."""
+    """Unsloth's own cross entropy, which never holds all logits: its forward pass is not to be taken apart as `loss.completion_loss` does."""
     wanted = (batch["labels"][:, 1:] != -100).sum() if items is None else items
     return model(input_ids=batch["input_ids"], labels=batch["labels"], num_items_in_batch=wanted).loss

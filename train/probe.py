@@ -84,7 +84,7 @@ def measure(config: Any, recipe: Recipe, batch: dict[str, Any], dtype: Any, devi
     """Build a few blocks and time them on a batch as `train.data.collate` makes it (`input_ids`, `labels`, int64 `[B, T]`)."""
     import torch
 
-    from train.sft import MEASURED as completion_loss
+    from train.loss import completion_loss
 
     text = config.get_text_config()
     blocks = min(BLOCKS, text.num_hidden_layers)
