@@ -173,17 +173,27 @@ def speaks_letters(path: Path) -> Path:
 def test_grpo_raises_a_reward_that_can_be_won_and_resumes(
     home: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        get("math"), "check", lambda text, _: Verdict(sum(c in "aeiou" for c in text) / max(len(text), 1), False, "ok")
-    )
+    rows = read_jsonl(home / "train.jsonl")
+    said = [
+        {**row, "id": row["id"] + word, "messages": [*asked(row), {"role": "assistant", "content": word}]}  # type: ignore[arg-type]
+        for row in rows
+        for word in ("yes", "no")
+    ]
+    write_jsonl(home / "said.jsonl", said)
+    lora = {"rank": 8, "alpha": 16}
+    optim = {"learning_rate": 1e-2, "schedule": "constant", "steps": 12, "batch_size": 8}
+    start = run(home, recipe(home, tmp_path_factory, "sft", lora=lora, optim=optim), "said.jsonl", "start")
+    monkeypatch.setattr(get("math"), "check", lambda text, _: Verdict(float("yes" in text), "yes" in text, "ok"))
     wanted = recipe(
-        home, tmp_path_factory, "grpo", options={"group": 8, "max_tokens": 6},
-        optim={"learning_rate": 3e-2, "batch_size": 16, "schedule": "constant", "accumulate": 2, "steps": 8},
-        base=str(speaks_letters(home / "base")),
+        home, tmp_path_factory, "grpo", start=str(start.path), lora=lora, options={"group": 8, "max_tokens": 4},
+        optim={**optim, "steps": 10, "batch_size": 16, "accumulate": 2},
     )  # fmt: skip
     report = training(same_after_interruption(home, wanted, monkeypatch))
-    assert report["last"]["reward"] > report["first"]["reward"] + 0.3
-    assert {"reward", "reward_std", "no_signal", "length", "cut"} <= set(report["log"][0])
+    rewards = [entry["reward"] for entry in report["log"]]
+    assert sum(rewards[-4:]) / 4 > sum(rewards[:3]) / 3 + 0.1
+    assert {"reward", "reward_std", "no_signal", "length", "cut"} <= set(report["log"][0]) and report["last"][
+        "length"
+    ] <= 4
 
 
 def test_grpo_updates_twice_on_the_same_answers(

@@ -122,6 +122,18 @@ def test_dry_run_on_the_command_line(home: Path, capsys: pytest.CaptureFixture[s
     assert found["peak"] == sum(found["memory"].values())
 
 
+def test_what_is_not_known_before_is_timed_by_its_first_steps(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(TruemarkError, match="its first 3 steps are timed"):
+        estimate.dry_run(load(home, "method=dpo"), home / "train.jsonl")
+    monkeypatch.setattr(estimate, "announce", lambda *_, **__: None)  # as for a method that does not lay its work out
+    artifact = run(home)
+    assert "estimate, by the first 3 steps of sft: about" in capsys.readouterr().err
+    told = json.loads((artifact.path / "training.json").read_text())["estimate"]
+    assert told["estimated"]["seconds"] > 0 and "peak_error" not in told["measured"]
+
+
 # --- what stops a run -------------------------------------------------------------------------------------------------
 
 

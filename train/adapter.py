@@ -142,6 +142,7 @@ def _open_work(work: Path, fingerprint: dict[str, Any], *, resume: bool, force: 
     if force or not same:
         shutil.rmtree(work, ignore_errors=True)
     sweep(work)
+    (work / estimate.FILE).unlink(missing_ok=True)  # an earlier session's
     found = last_checkpoint(work)
     begun = found or any(path != note for path in work.glob("*"))  # samples and a teacher's answers count too
     if resume and not begun:

@@ -306,11 +306,36 @@ def announce(
     start(work, found.to_json())
 
 
-def start(work: Path, values: dict[str, Any]) -> None:
-    """Keep an estimate (`seconds`, `peak` in bytes where it is known), and measure from now on."""
+def start(work: Path, values: dict[str, Any], began: float | None = None) -> None:
+    """Keep an estimate (`seconds`, `peak` in bytes where it is known), and measure from now on, or since `began`."""
     if distributed.main():
-        write_json(work / FILE, values | {"began": time.monotonic()})
+        write_json(work / FILE, values | {"began": time.monotonic() if began is None else began})
     meter.reset(compute.device())
+
+
+def pace(recipe: Recipe, work: Path) -> Any:
+    """A callback that estimates a run of which nothing was known before: by the steps from its second to its FIRST one."""
+    from transformers import TrainerCallback
+
+    class Pace(TrainerCallback):
+        began = second = 0.0
+        steps = 0
+
+        def on_train_begin(self, *_: Any, **__: Any) -> None:
+            self.began = time.monotonic()
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            self.steps += 1
+            now = time.monotonic()
+            if self.steps == 1:
+                self.second = now
+            elif self.steps == FIRST and not (work / FILE).is_file():
+                left = state.max_steps - state.global_step
+                seconds = now - self.began + left * (now - self.second) / (FIRST - 1)
+                say(f"estimate, by the first {FIRST} steps of {recipe.method}: about {duration(seconds)} in all")
+                start(work, {"seconds": seconds, "by": f"the first {FIRST} steps"}, self.began)
+
+    return Pace()
 
 
 def outcome(work: Path) -> tuple[str, dict[str, Any]]:

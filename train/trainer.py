@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from train import distributed, failures, tracking
+from train import distributed, estimate, failures, tracking
 from train.checkpoints import COMPLETE, last_checkpoint, steps_done
 from train.methods import Job
 from truemark import compute
@@ -21,6 +21,7 @@ def run(trainer: Any, job: Job, steps: int) -> list[dict[str, float]]:
     distributed.shard_on_cpu(trainer)
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(failures.watch(trainer))
+    trainer.add_callback(estimate.pace(job.recipe, job.work))
     tracking.continue_curves(trainer, steps_done(job.work))
     with progress(f"train {job.recipe.name}", total=steps) as advance:
         trainer.add_callback(_callback(advance))
