@@ -8,7 +8,7 @@ on the same examples. What is in DIRECTORY is not done again, and a training tha
 
 Writes benchmarks/results/composite.json; with --steps or --limit (a quick try) DIRECTORY/composite.json. The rows are scores of
 `truemark eval`: `truemark leaderboard --results DIRECTORY/results`. A few steps may change no answer: from 8 examples on that is taken for a
-base that was run in the adapter's place, so a try has --steps 40 or --limit 7. About an hour a seed on two quiet cores, half an hour more with
+base that was run in the adapter's place, so a try has --limit 7. About an hour a seed on two quiet cores, half an hour more with
 --alone.
 """
 
@@ -35,13 +35,13 @@ from domains.base import Example
 from domains.examples import read_examples
 from domains.rewording.check import source_of
 from evalsuite.comparison import Row
-from evalsuite.data import OVERALL, family_of, sample
+from evalsuite.data import OVERALL, examples_sha256, family_of, sample
 from evalsuite.metrics import Answer
 from evalsuite.run import evaluate
 from evalsuite.statistics import paired_bootstrap
 from truemark import recipe as recipes
-from truemark.artifacts import machine
-from truemark.files import write_json
+from truemark.artifacts import machine, open_artifact
+from truemark.files import sha256_json, write_json
 from truemark.runtimes.base import Sampling
 from truemark.settings import threads
 
@@ -74,7 +74,7 @@ def train(name: str, terms: Sequence[str], seed: int, steps: int | None) -> str:
         f"seed={seed}",
         "run.track=none",
         *weights,
-        *([f"optim.steps={steps}"] if steps else []),
+        *([f"optim.steps={steps}", f"optim.warmup_steps={steps // 8}"] if steps else []),
     ]
     command("train", RECIPE, "--out", out, *(part for change in changes for part in ("--set", change)))
     return out
@@ -87,7 +87,8 @@ def margins(refs: dict[str, str], examples: list[Example], place: Path) -> dict[
     """
     found = {}
     for name, ref in {"base": next(iter(refs.values())), **refs}.items():
-        file = place / f"{name}-{len(examples)}.json"
+        of = sha256_json([open_artifact(Path(ref)).sha, examples_sha256(examples)])
+        file = place / f"{name}-{of[:12]}.json"
         if not file.is_file():
             ask = [ref, str(file), str(len(examples)), *(["base"] if name == "base" else [])]
             subprocess.run([sys.executable, "-P", "-m", "benchmarks.composite", "--margins", *ask], check=True)

@@ -17,12 +17,13 @@ from train.data import prompt_ids
 from train.methods import Job
 from truemark import adapters, compute, gguf_convert, toolchain
 from truemark.console import say
-from truemark.errors import InvalidConfig, MissingDependency, TruemarkError
-from truemark.lora import not_in_gguf
+from truemark.errors import InvalidConfig, MissingDependency
 from truemark.models import ModelRef
 from truemark.runtimes.base import Runtime
 
 FILE = "samples.jsonl"
+TOKENS = 32_768
+"""Of the key/value cache of all answers that llama.cpp grows side by side: 24 at most, fewer where they are long."""
 Engine = Literal["auto", "llamacpp", "torch"]
 
 
@@ -54,64 +55,80 @@ def open_sampler(
 
     `context` is the longest prompt and answer in tokens.
     """
-    why = _not_for_llamacpp(job, model)
+    why = _not_for_llamacpp()
     if engine == "llamacpp" and why:
         raise InvalidConfig(f"options.engine: llama.cpp cannot sample here: {why}", mend="--set options.engine=torch")
     if engine == "torch" or why:
         return _torch(job, tokenizer, model)
     from truemark.runtimes.llamacpp import LlamaCppRuntime
 
-    base = gguf_convert.base_gguf(job.base)
-    if model is None and job.start is None:
-        return LlamaCppRuntime(ModelRef(job.base.text, "gguf", path=base), context=context)
-    if model is None:
-        assert job.start is not None
-        lora = gguf_convert.lora_gguf(job.start, job.base)
-    else:
-        lora = _saved(job, model)
-    return LlamaCppRuntime(ModelRef(job.base.text, "gguf", path=base), context=context, lora=lora)
+    own = model is None and job.start is None
+    path = gguf_convert.base_gguf(job.base) if own else _merged(job, tokenizer, model)
+    return LlamaCppRuntime(
+        ModelRef(job.base.text, "gguf", path=path), context=context, parallel=max(4, min(24, TOKENS // context))
+    )
 
 
-def _not_for_llamacpp(job: Job, model: Any) -> str:
-    """Why llama.cpp cannot sample from the model, or is the slower one; empty where it is the one to take."""
+def _not_for_llamacpp() -> str:
+    """Why llama.cpp is not the one to sample with; empty where it is."""
     if compute.device() == "cuda":
         return "a CUDA device, which PyTorch computes on and this build of llama.cpp does not"
     try:
         import llama_cpp  # noqa: F401
 
-        toolchain.converter("convert_lora_to_gguf.py")
+        toolchain.converter("convert_hf_to_gguf.py")
     except (ImportError, MissingDependency):
         return "llama-cpp-python is not installed"
-    if job.recipe.data.special_tokens:
-        return "tokens that the base's GGUF does not have"
-    if job.start is not None and model is None:
-        return "; ".join(not_in_gguf(job.start.local_path(), job.base.local_path()))
     return ""
 
 
 def _torch(job: Job, tokenizer: Any, model: Any) -> Runtime:
+    import torch
+
     from truemark.runtimes.torch import TorchRuntime
 
     if model is None:
+        compute.prepare()
         dtype = compute.training_dtype(compute.device())
         if job.start is None:
             model = adapters.plain(job.base.local_path(), dtype=dtype)
-        else:  # merged: the pairs' own small products cost a fifth of the time of a token
-            model = adapters.merge(adapters.load(job.base.local_path(), job.start.local_path(), dtype=dtype))
-        compute.prepare()
+        else:
+            model = adapters.load(job.base.local_path(), job.start.local_path(), dtype=dtype)
+            if (
+                dtype == torch.float32
+            ):  # the pairs' own small products cost a fifth of the time of a token; 16 bits would lose them
+                model = adapters.merge(model)
         model = model.to(compute.device())
     return TorchRuntime.around(model, tokenizer, batch_size=32)
 
 
-def _saved(job: Job, model: Any) -> Path:
-    """The adapter in memory as a LoRA-GGUF in the work directory."""
+def _merged(job: Job, tokenizer: Any, model: Any) -> Path:
+    """The adapter (on disk, or of the PEFT `model` in memory) merged into its base, as an f16 GGUF in the work directory; made once.
+
+    Merged, because a LoRA-GGUF on the embedded base's own file took 1.6 times as long for a token (train/README.md).
+    """
+    import torch
+
     place = job.work / "sampler"
+    out = place / "merged.f16.gguf"
+    if out.is_file() and model is None:
+        return out
     shutil.rmtree(place, ignore_errors=True)
-    model.save_pretrained(place, safe_serialization=True, save_embedding_layers=False, selected_adapters=["default"])
-    try:
-        gguf_convert.convert_lora(place, job.base.local_path(), place / gguf_convert.FILE)
-    except TruemarkError as error:
-        raise InvalidConfig(
-            f"llama.cpp cannot hold this adapter: {error.message}", mend="--set options.engine=torch"
-        ) from None
-    return place / gguf_convert.FILE
+    place.mkdir(parents=True)
+    if model is None:
+        assert job.start is not None
+        adapter = job.start.local_path()
+    else:
+        adapter = place / "adapter"
+        network.save(model, tokenizer, job.recipe, job.base, adapter)
+    merged = adapters.merge(adapters.load(job.base.local_path(), adapter, dtype=torch.float32))
+    merged.save_pretrained(place / "merged", safe_serialization=True)
+    tokenizer.save_pretrained(place / "merged")
+    del merged
+    compute.release()
+    say("converting the merged model to GGUF, to sample from it (once)")
+    partial = place / "partial.gguf"
+    gguf_convert.convert_checkpoint(place / "merged", partial, outtype="f16", name=job.recipe.name)
+    shutil.rmtree(place / "merged")
+    partial.replace(out)
+    return out

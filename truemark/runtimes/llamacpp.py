@@ -29,8 +29,8 @@ class LlamaCppRuntime:
 
     name = "llamacpp"
 
-    def __init__(self, model: ModelRef, *, context: int = 1024, parallel: int = 8, lora: Path | None = None) -> None:
-        """Load the file, with the LoRA-GGUF `lora` on it where one is given. Raises ModelNotFound for a reference without a GGUF, EngineError when llama.cpp refuses it."""
+    def __init__(self, model: ModelRef, *, context: int = 1024, parallel: int = 8) -> None:
+        """Load the file. Raises ModelNotFound for a reference without a GGUF, EngineError when llama.cpp refuses it."""
         try:
             import llama_cpp
         except ImportError:
@@ -41,8 +41,7 @@ class LlamaCppRuntime:
         self._handles: list[tuple[Any, Any]] = []
         _silence(llama_cpp)
         llama_cpp.llama_backend_init()
-        path, own = _files(model)
-        lora = lora or own
+        path, lora = _files(model)
         self._model = self._keep(
             llama_cpp.llama_model_load_from_file(str(path).encode(), llama_cpp.llama_model_default_params()),
             llama_cpp.llama_model_free,

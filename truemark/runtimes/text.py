@@ -32,9 +32,8 @@ def choose(logits: np.ndarray, sampling: Sampling, random: np.random.Generator) 
 
     if sampling.temperature <= 0:
         return int(logits.argmax())
-    if (
-        sampling.top_p >= 1
-    ):  # no nucleus to find: sorting a vocabulary of 49,152 took longer than a small model's own step
+    if sampling.top_p >= 1:
+        # no nucleus to find: sorting a vocabulary of 49,152 took longer than a small model's own step
         weights: Any = np.exp((logits - logits.max()) / np.float32(sampling.temperature))
         reached = weights.cumsum(dtype=np.float64)
         return int(np.searchsorted(reached, random.random() * reached[-1], side="right"))
