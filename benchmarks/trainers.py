@@ -22,7 +22,7 @@ def ours(setup: Setup, rows: list[Any], out: Path, **changes: Any) -> float:
     from functools import partial
 
     import domains
-    from train import data, methods, network, sft
+    from train import data, methods, network, sft, trainer
     from truemark import models
     from truemark.recipe import Recipe
 
@@ -44,17 +44,17 @@ def ours(setup: Setup, rows: list[Any], out: Path, **changes: Any) -> float:
     loss = partial(changes.get("loss", sft.completion_loss), **changes.get("options", {}))
     began: list[float] = []
     job = methods.Job(recipe, domain, base, rows, [], out)
-    real = sft.run
+    real = trainer.run
 
-    def run(trainer: Any, *arguments: Any) -> Any:
+    def run(made: Any, *arguments: Any) -> Any:
         if changes.get("compile"):
-            trainer.model = __import__("torch").compile(trainer.model)
+            made.model = __import__("torch").compile(made.model)
         began.append(time.monotonic())
-        log = real(trainer, *arguments)
+        log = real(made, *arguments)
         began.append(time.monotonic())
         return log
 
-    sft.run = run
+    trainer.run = run
     trained = sft.fit(job, ordered, steps, tokenizer, loss)
     trained.save(out)
     return (began[1] - began[0]) * len(rows) / sum(row.name.count(", ") + 1 for row in ordered)

@@ -1,7 +1,8 @@
-"""What training here gives and costs. Both parts can be interrupted: what is in DIRECTORY is not done again.
+"""What training here gives and costs. All parts can be interrupted: what is in DIRECTORY is not done again.
 
 python -m benchmarks.training speed DIRECTORY [--llamafactory COMMAND]   same examples, same batches: this trainer, TRL, LLaMA-Factory; each measure by itself
 python -m benchmarks.training table DIRECTORY [--domain NAME …]          each domain's recipes on the embedded base, on held-out families
+python -m benchmarks.training ship DIRECTORY                             the table's SFT adapters and their scores into adapters/
 
 Writes benchmarks/results/training_speed.json and training.json. Needs a quiet machine: the first part is timed, the second takes hours.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
+import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -28,6 +30,12 @@ from truemark.settings import threads
 HERE = Path(__file__).parent
 METHODS = ("sft", "composite", "rft", "dpo", "grpo")
 """In the order of the table's rows."""
+DATA = {
+    "math": ["--level", "basics"],
+    "devops": ["--level", "foundation"],
+    "constitution": ["--n", "650"],  # the written wordings, met several times
+}
+"""What `data build` is told beside the domain: a share of it that 135 million parameters can learn. Chosen on dev; train/README.md has the trials."""
 QUICK_STEPS = 24
 """Of a measure: enough batches that their lengths are like the whole data's."""
 
@@ -49,7 +57,7 @@ def speed(directory: Path, llamafactory: list[str] | None, recipe_name: str) -> 
     recipe = recipes.load(recipe_name)
     data = directory / "data" / recipe.domain
     if not (data / "train.jsonl").is_file():
-        command("data", "build", recipe.domain, "--level", "basics", "--out", str(directory / "data"))
+        command("data", "build", recipe.domain, *DATA.get(recipe.domain, []), "--out", str(directory / "data"))
     wanted = {name: recipe.optim.steps for name in CONTESTANTS if name != "llamafactory" or llamafactory}
     wanted["trl-defaults"] = 4  # on a machine without bf16 instructions a step takes minutes
     runs = {
@@ -159,7 +167,7 @@ def table(directory: Path, only: list[str]) -> None:
         stages = {method: f"{domain}-smollm2" + ("" if method == "sft" else f"-{method}") for method in METHODS}
         stages = {method: name for method, name in stages.items() if name in shipped}
         if not Path("data", domain).is_dir():
-            command("data", "build", domain)
+            command("data", "build", domain, *DATA.get(domain, []))
         for name in stages.values():
             command("train", name)
         runs = [f"runs/{name}" for name in stages.values()]
@@ -180,20 +188,45 @@ def table(directory: Path, only: list[str]) -> None:
     write_json(HERE / "results" / "training.json", {**head(), "domains": found})
 
 
+def ship(directory: Path) -> None:
+    """Each domain's SFT adapter, but for its plot, with its rows of the table as scores.json."""
+    from truemark.artifacts import MANIFEST, open_artifact
+
+    found = json.loads((HERE / "results" / "training.json").read_text())
+    for domain, of in found["domains"].items():
+        made = open_artifact(directory / "runs" / f"{domain}-smollm2")
+        rows = [row for row in of["against_base"] if row["sha256"] == made.sha]
+        if not rows:
+            raise SystemExit(
+                f"{made.path} is {made.id}, which the table does not name: python -m benchmarks.training table {directory}"
+            )
+        to = HERE.parent / "adapters" / made.manifest.name
+        shutil.rmtree(to, ignore_errors=True)
+        shutil.copytree(made.path, to, ignore=shutil.ignore_patterns("*.png"))
+        made.manifest.files = {name: entry for name, entry in made.manifest.files.items() if not name.endswith(".png")}
+        write_json(to / MANIFEST, made.manifest.model_dump())
+        write_json(
+            to / "scores.json", {key: found[key] for key in ("command", "date", "machine", "versions")} | {"rows": rows}
+        )
+        print(open_artifact(to).id, sum(file.stat().st_size for file in to.iterdir()) / 1e6, "MB")
+
+
 def compared(domain: str, refs: list[str], baseline: str | None) -> list[dict[str, Any]]:
     """Rows of `truemark eval --json`."""
     asked = [part for ref in refs for part in ("--model", ref)] + (["--baseline", baseline] if baseline else [])
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "truemark", "eval", domain, *asked, "--json"], check=True, stdout=subprocess.PIPE
+        [sys.executable, "-P", "-m", "truemark", "eval", domain, *asked, "--json"],
+        check=True,
+        stdout=subprocess.PIPE,
     )
     rows: list[dict[str, Any]] = json.loads(done.stdout)["rows"]
     return rows
 
 
 def main() -> None:
-    """One of the two parts."""
+    """One of the parts."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=["speed", "table"])
+    parser.add_argument("part", choices=["speed", "table", "ship"])
     parser.add_argument("directory", type=Path)
     parser.add_argument("--llamafactory", help="LLaMA-Factory's command, in its own environment")
     parser.add_argument("--recipe", default="math-smollm2")
@@ -202,8 +235,10 @@ def main() -> None:
     directory = options.directory.absolute()
     if options.part == "speed":
         speed(directory, shlex.split(options.llamafactory) if options.llamafactory else None, options.recipe)
-    else:
+    elif options.part == "table":
         table(directory, options.domain)
+    else:
+        ship(directory)
 
 
 if __name__ == "__main__":

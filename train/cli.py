@@ -25,7 +25,7 @@ def train(
         typer.Option("--set", metavar="KEY=VALUE", help="Change a field, e.g. optim.steps=60; may be repeated."),
     ] = [],  # noqa: B006
     start: Annotated[str | None, typer.Option("--from", metavar="REF", help="An adapter to go on from.")] = None,
-    data: Annotated[Path | None, typer.Option(help="Training JSONL; default data/DOMAIN/train.jsonl.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Training JSONL or its directory; default data/DOMAIN.")] = None,
     out: Annotated[Path | None, typer.Option(help="Where the adapter goes; default runs/NAME.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Insist on continuing an interrupted run.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Train again what is already there.")] = False,

@@ -9,6 +9,7 @@ from typing import Any
 
 from domains.base import Domain, Example, asked
 from domains.examples import read_examples
+from train import trainer as trainers
 from train.methods import Job
 from truemark.console import say
 from truemark.errors import TruemarkError
@@ -23,6 +24,20 @@ def score(runtime: Any, domain: Domain, examples: Sequence[Example], max_tokens:
     """Mean score in [0, 1] of greedy answers."""
     answers = dict(runtime.generate([asked(example) for example in examples], Sampling(max_tokens=max_tokens)))
     return sum(domain.check(answers[i].text, example).score for i, example in enumerate(examples)) / len(examples)
+
+
+def run(trainer: Any, job: Job, steps: int, model: Any, tokenizer: Any) -> list[dict[str, float]]:
+    """`train.trainer.run`; with `run.keep: best`, the adapter is then the one that answered dev best, and the log has each checkpoint's score.
+
+    Raises TruemarkError where there is no dev set to ask.
+    """
+    if job.recipe.run.keep == "last":
+        return trainers.run(trainer, job, steps)
+    best = Best(job, model, tokenizer)
+    trainer.add_callback(best.callback())
+    log = trainers.run(trainer, job, steps)
+    best.restore()
+    return best.with_scores(log)
 
 
 class Best:

@@ -15,8 +15,8 @@ from pydantic import Field
 from train import dev, methods, network, sft
 from train.data import Tokenized, prompt_ids, tokenize
 from train.methods import Job, Trained
-from train.trainer import arguments, run
-from truemark.errors import InvalidData, TruemarkError
+from train.trainer import arguments, in_order
+from truemark.errors import InvalidData
 
 DATA = "pairs.jsonl"
 
@@ -66,17 +66,12 @@ def train(job: Job) -> Trained:
         ),
         processing_class=tokenizer,
     )
-    best = dev.Best(job, model, tokenizer) if recipe.run.keep == "best" else None
-    if best:
-        trainer.add_callback(best.callback())
-    log = [_plainly(entry) for entry in run(trainer, job, steps)]
-    if best:
-        best.restore()
+    log = [_plainly(entry) for entry in dev.run(trainer, job, steps, model, tokenizer)]
     if "ref" in model.peft_config:  # it would be saved beside the adapter
         model.delete_adapter("ref")
     return Trained(
         save=lambda path: network.save(model, tokenizer, recipe, job.base, path),
-        log=best.with_scores(log) if best else log,
+        log=log,
         report={
             "examples": len(rows),
             "pairs": len(job.rows),
@@ -125,31 +120,12 @@ def _arguments(job: Job, options: Options, steps: int) -> Any:
 
 
 def _trainer_class() -> Any:
-    """DPOTrainer that takes tokenized rows in the order given and stops at a loss that is none. A function, because TRL is imported late."""
-    from torch.utils.data import SequentialSampler
+    """DPOTrainer that takes tokenized rows in the order given. A function, because TRL is imported late."""
     from trl import DPOTrainer
 
-    class Trainer(DPOTrainer):
+    class Trainer(in_order(DPOTrainer)):  # type: ignore[misc]
         def _prepare_dataset(self, dataset: Any, *_: Any) -> Any:
             return dataset
-
-        def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-            rows: Any = train_dataset if train_dataset is not None else self.train_dataset
-            return SequentialSampler(rows)
-
-        def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **options: Any) -> Any:
-            value = super().compute_loss(model, inputs, *args, **options)
-            loss = value[0] if isinstance(value, tuple) else value
-            if not loss.isfinite():
-                step, batch = self.state.global_step, self.args.per_device_train_batch_size
-                first = step * batch * self.args.gradient_accumulation_steps
-                rows: Any = self.train_dataset
-                names = rows["name"][first : first + batch * self.args.gradient_accumulation_steps]
-                raise TruemarkError(
-                    f"the loss at step {step + 1} is {loss.item()}; its pairs are {', '.join(names)}",
-                    mend="look at these pairs, or lower optim.learning_rate in the recipe",
-                )
-            return value
 
     return Trainer
 

@@ -6,6 +6,7 @@ is; an answer's advantage is its score against its group's mean. `optim.batch_si
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -16,9 +17,9 @@ from domains.base import Domain, asked
 from train import dev, methods, network
 from train.data import prompt_ids
 from train.methods import Job, Trained
-from train.trainer import arguments, run
+from train.trainer import arguments
 from truemark import compute
-from truemark.errors import InvalidConfig, MissingDependency, TruemarkError
+from truemark.errors import InvalidConfig, MissingDependency
 from truemark.runtimes.base import Sampling
 
 DATA = "train.jsonl"
@@ -67,7 +68,11 @@ def train(job: Job) -> Trained:
     order = _order(len(chosen), -(-steps // options.updates) * recipe.optim.batch_size // options.group, recipe.seed)
     examples = [chosen[place] for place in order]
     model = network.load(recipe, job.base, tokenizer, job.start)
-    trainer = _trainer_class()(
+    # `rollout_func` is called experimental; TRL's version is pinned
+    os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
+    from trl import GRPOTrainer
+
+    trainer = GRPOTrainer(
         model=model,
         reward_funcs=_reward(job.domain, examples, options, tokenizer),
         args=_arguments(job, options, steps),
@@ -77,17 +82,12 @@ def train(job: Job) -> Trained:
         processing_class=tokenizer,
         rollout_func=None if options.use_vllm else _rollout(model, tokenizer, options, recipe.seed),
     )
-    best = dev.Best(job, model, tokenizer) if recipe.run.keep == "best" else None
-    if best:
-        trainer.add_callback(best.callback())
-    log = [_plainly(entry) for entry in run(trainer, job, steps)]
-    if best:
-        best.restore()
+    log = [_plainly(entry) for entry in dev.run(trainer, job, steps, model, tokenizer)]
     if "ref" in model.peft_config:  # it would be saved beside the adapter
         model.delete_adapter("ref")
     return Trained(
         save=lambda path: network.save(model, tokenizer, recipe, job.base, path),
-        log=best.with_scores(log) if best else log,
+        log=log,
         report={"examples": len(examples) * options.group, "questions": len(set(order)), **_summary(log)},
     )
 
@@ -189,28 +189,6 @@ def _arguments(job: Job, options: Options, steps: int) -> Any:
     )
 
 
-def _trainer_class() -> Any:
-    """GRPOTrainer that stops at a loss that is none. A function, because TRL is imported late."""
-    import os
-
-    os.environ.setdefault(
-        "TRL_EXPERIMENTAL_SILENCE", "1"
-    )  # `rollout_func` is called experimental; TRL's version is pinned
-    from trl import GRPOTrainer
-
-    class Trainer(GRPOTrainer):
-        def compute_loss(self, *args: Any, **options: Any) -> Any:
-            value = super().compute_loss(*args, **options)
-            if not value.isfinite():
-                raise TruemarkError(
-                    f"the loss at step {self.state.global_step + 1} is {value.item()}",
-                    mend="lower optim.learning_rate in the recipe",
-                )
-            return value
-
-    return Trainer
-
-
 NAMES = {
     "reward": "reward",
     "reward_std": "reward_std",
@@ -224,7 +202,9 @@ NAMES = {
 
 
 def _plainly(entry: dict[str, float]) -> dict[str, float]:
-    kept: dict[str, float] = {key: entry[key] for key in ("step", "loss", "learning_rate", "grad_norm") if key in entry}
+    kept: dict[str, float] = {
+        key: entry[key] for key in ("step", "loss", "learning_rate", "grad_norm", "dev_score") if key in entry
+    }
     return {**kept, **{ours: entry[theirs] for theirs, ours in NAMES.items() if theirs in entry}}
 
 

@@ -101,9 +101,10 @@ def read_options(recipe: Recipe, kind: type[Any]) -> Any:
 
 
 def data_file(recipe: Recipe, given: Path | None) -> Path:
-    """The training file: `given`, or the method's own of data/DOMAIN/. Raises TruemarkError where it is not there."""
+    """The training file: `given`, or the method's own in the directory `given` or data/DOMAIN/. Raises TruemarkError where it is not there."""
     file = data_name(recipe)
-    path = given or Path("data") / recipe.domain / file
+    path = given or Path("data") / recipe.domain
+    path = path / file if path.is_dir() or not given else path
     if not path.is_file():
         raise TruemarkError(f"no training data at {path}", mend=command_for(file, recipe.domain))
     return path

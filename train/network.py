@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -160,6 +161,10 @@ def save(model: Any, tokenizer: Any, recipe: Recipe, base: ModelRef, path: Path)
     new_rows = _has_untrained_rows(model, rows)
     model.save_pretrained(path, state_dict=weights, safe_serialization=True, save_embedding_layers=new_rows)
     tokenizer.save_pretrained(path)
+    words = path / "tokenizer.json"
+    if words.is_file():  # indented, it would be more than half of a small adapter's bytes
+        found = json.loads(words.read_text(encoding="utf-8"))
+        words.write_text(json.dumps(found, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
     write_readme(recipe, path)
 
 

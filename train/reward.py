@@ -22,10 +22,10 @@ from train import distributed, methods, network
 from train.methods import Job, Trained
 from train.structure.changes import UNKNOWN, Solution, solutions
 from train.structure.fitting import fit, laid_out
-from train.trainer import arguments, run
+from train.trainer import arguments, in_order, run
 from truemark import chat, compute
 from truemark.console import say
-from truemark.errors import InvalidArtifact, InvalidConfig, InvalidData, TruemarkError
+from truemark.errors import InvalidArtifact, InvalidConfig, InvalidData
 from truemark.files import write_json
 
 FORMATS = {"answer": "peft-reward", "step": "peft-step-reward"}
@@ -122,23 +122,7 @@ def _answers(job: Job, options: Options, tokenizer: Any) -> tuple[Any, list[dict
     steps = _count(job, len(kept))
     order = laid_out(len(kept), job.recipe.optim.batch_size, steps, job.recipe.seed)
 
-    class Trainer(RewardTrainer):
-        def compute_loss(self, *given: Any, **more: Any) -> Any:
-            found = super().compute_loss(*given, **more)
-            value = found[0] if isinstance(found, tuple) else found
-            if not value.isfinite():
-                raise TruemarkError(
-                    f"the loss at step {self.state.global_step + 1} is {value.item()}",
-                    mend="lower optim.learning_rate in the recipe",
-                )
-            return found
-
-        def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-            from torch.utils.data import SequentialSampler
-
-            return SequentialSampler(train_dataset if train_dataset is not None else self.train_dataset)  # type: ignore[arg-type]
-
-    trainer = Trainer(
+    trainer = in_order(RewardTrainer)(
         model=model,
         args=RewardConfig(
             **arguments(job.recipe, steps, job.work), center_rewards_coefficient=options.center or None, max_length=None

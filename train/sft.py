@@ -13,7 +13,7 @@ from train.checkpoints import steps_done
 from train.data import IGNORED, Tokenized, collate, fitting, in_training_order, packed, tokenize
 from train.loss import completion_loss
 from train.methods import Job, Trained
-from train.trainer import arguments, run
+from train.trainer import arguments, in_order
 from truemark.errors import InvalidConfig
 from truemark.recipe import Recipe
 
@@ -92,15 +92,10 @@ def fit(
         processing_class=tokenizer,
         data_collator=partial(collator, pad=tokenizer.pad_token_id or 0),
     )
-    best = dev.Best(job, model, tokenizer) if recipe.run.keep == "best" else None
-    if best:
-        trainer.add_callback(best.callback())
-    log = run(trainer, job, steps)
-    if best:
-        best.restore()
+    log = dev.run(trainer, job, steps, model, tokenizer)
     return Trained(
         save=lambda path: network.save(model, tokenizer, recipe, job.base, path),
-        log=best.with_scores(log) if best else log,
+        log=log,
         report={
             "examples": len(ordered),
             "tokens": sum(len(row.ids) for row in ordered),
@@ -130,15 +125,10 @@ def _arguments(recipe: Recipe, steps: int, work: Path) -> Any:
 
 
 def _trainer_class() -> Any:
-    """SFTTrainer with the model's own loss and a sampler that keeps the given order. A function, because TRL is imported late."""
-    from torch.utils.data import SequentialSampler
+    """SFTTrainer with the model's own loss and the rows in the order given. A function, because TRL is imported late."""
     from trl import SFTTrainer
 
-    class Trainer(SFTTrainer):
-        def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-            rows: Any = train_dataset if train_dataset is not None else self.train_dataset
-            return SequentialSampler(rows)
-
+    class Trainer(in_order(SFTTrainer)):  # type: ignore[misc]
         def compute_loss(
             self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
         ) -> Any:

@@ -29,6 +29,17 @@ def run(trainer: Any, job: Job, steps: int) -> list[dict[str, float]]:
     return [entry for entry in trainer.state.log_history if "loss" in entry]
 
 
+def in_order(kind: Any) -> Any:
+    """A trainer class of transformers or TRL that takes its rows in the order they were laid out in."""
+    from torch.utils.data import SequentialSampler
+
+    class InOrder(kind):
+        def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+            return SequentialSampler(train_dataset if train_dataset is not None else self.train_dataset)
+
+    return InOrder
+
+
 def arguments(recipe: Recipe, steps: int, work: Path) -> dict[str, Any]:
     """What every trainer of transformers is told: the fields of TrainingArguments that a recipe decides."""
     schedules: dict[str, dict[str, Any]] = {

@@ -7,7 +7,7 @@
     artifact.id                                                    # math-smollm2@3f9c0a1b2d4e
 
 `artifact.sha` is the hash of what the artifact *does* (weights, tokenizer, template, parents), not of what describes
-it (mark, plots, README), so the same weights made twice have one id.
+it (mark, scores, plots, README), so the same weights made twice have one id.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from truemark.files import publish_directory, sha256_file, sha256_json, write_js
 
 MANIFEST = "truemark.json"
 UNSAFE_SUFFIXES = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt"}
-_DESCRIPTIVE_NAMES = {"mark.json", "training.json", "README.md"}
+_DESCRIPTIVE_NAMES = {"mark.json", "training.json", "scores.json", "README.md"}
 _DESCRIPTIVE_SUFFIXES = {".png"}
 _LIBRARIES = (
     "torch",
