@@ -175,8 +175,8 @@ MEASURES: dict[str, Callable[[Setup, list[Any], Path], float]] = {
     "with packing": lambda *a: ours(
         *a, recipe={"data": {"packing": True, "max_length": 512}, "optim": {"batch_size": 1}}
     ),
-    "LoRA on the upper 20 of 30 layers": lambda *a: ours(*a, recipe={"lora": {"top_layers": 20}}),
-    "LoRA on the upper 10 of 30 layers": lambda *a: ours(*a, recipe={"lora": {"top_layers": 10}}),
+    "with LoRA on all 30 layers": lambda *a: ours(*a, recipe={"lora": {"top_layers": None}}),
+    "with LoRA on the upper 10 layers": lambda *a: ours(*a, recipe={"lora": {"top_layers": 10}}),
     "with torch.compile": lambda *a: ours(*a, compile=True),
     "in bf16": lambda *a: ours(*a, recipe={"run": {"precision": "bf16"}}),
 }

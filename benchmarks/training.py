@@ -1,7 +1,7 @@
 """What training here gives and costs. All parts can be interrupted: what is in DIRECTORY is not done again.
 
 python -m benchmarks.training speed DIRECTORY [--llamafactory COMMAND]   same examples, same batches: this trainer, TRL, LLaMA-Factory; each measure by itself
-python -m benchmarks.training table DIRECTORY [--domain NAME …]          each domain's recipes on the embedded base, on held-out families
+python -m benchmarks.training table DIRECTORY [--domain NAME …] [--method NAME …]   each domain's recipes on the embedded base, on held-out families
 python -m benchmarks.training ship DIRECTORY                             the table's SFT adapters and their scores into adapters/
 
 Writes benchmarks/results/training_speed.json and training.json. Needs a quiet machine: the first part is timed, the second takes hours.
@@ -22,6 +22,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.trainers import CONTESTANTS, MEASURES
+from truemark import compute
 from truemark import recipe as recipes
 from truemark.artifacts import machine
 from truemark.files import read_jsonl, write_json, write_jsonl
@@ -36,6 +37,11 @@ DATA = {
     "constitution": ["--n", "650"],  # the written wordings, met several times
 }
 """What `data build` is told beside the domain: a share of it that 135 million parameters can learn. Chosen on dev; train/README.md has the trials."""
+MAX_TOKENS = {"asp": 256}
+"""Of an answer on the test set where 128, more than the longest reference, are too few. The base talks on."""
+IN_BF16 = ("trl-defaults", "in bf16")
+EMULATED_STEPS = 2
+"""Of those on a CPU without bf16 instructions, where a step takes minutes."""
 QUICK_STEPS = 24
 """Of a measure: enough batches that their lengths are like the whole data's."""
 
@@ -52,35 +58,34 @@ def head() -> dict[str, Any]:
             "machine": machine(), "threads": threads(), "versions": {name: version(name) for name in names}}  # fmt: skip
 
 
-def speed(directory: Path, llamafactory: list[str] | None, recipe_name: str) -> None:
+def speed(directory: Path, llamafactory: list[str] | None, recipe_name: str, steps: int | None) -> None:
     """Train the same examples with each contestant, score them on dev, then take each measure away."""
     recipe = recipes.load(recipe_name)
     data = directory / "data" / recipe.domain
     if not (data / "train.jsonl").is_file():
         command("data", "build", recipe.domain, *DATA.get(recipe.domain, []), "--out", str(directory / "data"))
-    wanted = {name: recipe.optim.steps for name in CONTESTANTS if name != "llamafactory" or llamafactory}
-    wanted["trl-defaults"] = 4  # on a machine without bf16 instructions a step takes minutes
-    runs = {
-        name: timed(name, directory / f"steps-{steps}", recipe, steps, data, llamafactory)
-        for name, steps in wanted.items()
-    }
-    for name, run in runs.items():
-        if wanted[name] == recipe.optim.steps:
-            run["dev"] = dev_score(directory / f"steps-{recipe.optim.steps}" / name, recipe.domain, data)
-    quick = directory / "quick"
-    measures = {name: timed(name, quick, recipe, QUICK_STEPS, data, None) for name in MEASURES}
-    again = timed(
-        "all measures", directory / "quick-again", recipe, QUICK_STEPS, data, None
-    )  # the noise of the machine
-    whole = median([measures["all measures"]["seconds"], again["seconds"]])
+    steps = steps or recipe.optim.steps
+    emulated = compute.training_dtype(compute.device()).itemsize == 4
+
+    def run(name: str, wanted: int) -> dict[str, Any]:
+        few = EMULATED_STEPS if name in IN_BF16 and emulated else wanted
+        return timed(name, directory / f"steps-{few}", recipe, few, data, llamafactory)
+
+    runs = {name: run(name, steps) for name in CONTESTANTS if name != "llamafactory" or llamafactory}
+    for name, found in runs.items():
+        if found["steps"] == steps:
+            found["dev"] = dev_score(directory / f"steps-{steps}" / name, recipe.domain, data)
+    measures = {name: run(name, QUICK_STEPS) for name in MEASURES}
+    again = timed("all measures", directory / "again", recipe, QUICK_STEPS, data, None)  # the noise of the machine
+    whole = median([measures["all measures"]["seconds_per_example"], again["seconds_per_example"]])
     write_json(
         HERE / "results" / "training_speed.json",
         {
             **head(),
             "recipe": recipe.model_dump(),
             "contestants": runs,
-            "times_trl": {name: runs["trl-fp32"]["seconds_per_example"] / run["seconds_per_example"] for name, run in runs.items()},
-            "measures": {name: {**run, "times_all_measures": run["seconds"] / whole} for name, run in measures.items()},
+            "times_trl": {name: runs["trl-fp32"]["seconds_per_example"] / found["seconds_per_example"] for name, found in runs.items()},
+            "measures": {name: {**found, "times_all_measures": found["seconds_per_example"] / whole} for name, found in measures.items()},
             "noise": again["seconds"] / measures["all measures"]["seconds"],
         },
     )  # fmt: skip
@@ -153,7 +158,7 @@ def dev_score(adapter: Path, domain: str, data: Path) -> dict[str, float]:
     return found
 
 
-def table(directory: Path, only: list[str]) -> None:
+def table(directory: Path, only: list[str], methods: list[str]) -> None:
     """Train every recipe of the embedded base and compare it on the test set with its base, and with SFT where it goes on from that."""
     import os
 
@@ -161,31 +166,45 @@ def table(directory: Path, only: list[str]) -> None:
 
     directory.mkdir(parents=True, exist_ok=True)
     os.chdir(directory)
-    shipped = set(recipes.names())
-    found: dict[str, Any] = {}
     for domain in only or list(DOMAINS):
-        stages = {method: f"{domain}-smollm2" + ("" if method == "sft" else f"-{method}") for method in METHODS}
-        stages = {method: name for method, name in stages.items() if name in shipped}
-        if not Path("data", domain).is_dir():
-            command("data", "build", domain, *DATA.get(domain, []))
-        for name in stages.values():
-            command("train", name)
-        runs = [f"runs/{name}" for name in stages.values()]
-        rows = {
-            against: compared(domain, [recipes.load(stages["sft"]).base, *runs], against) for against in (None, runs[0])
-        }
-        training = {
-            method: json.loads(Path("runs", name, "training.json").read_text()) for method, name in stages.items()
-        }
-        found[domain] = {
-            "against_base": rows[None],
-            "against_sft": rows[runs[0]],
-            "training": {
-                method: {key: value for key, value in report.items() if key != "log"}
-                for method, report in training.items()
-            },
-        }
-    write_json(HERE / "results" / "training.json", {**head(), "domains": found})
+        write_json(directory / f"{domain}.json", stages(domain, methods))
+    found = {domain: directory / f"{domain}.json" for domain in DOMAINS}
+    write_json(
+        HERE / "results" / "training.json",
+        {**head(), "domains": {domain: json.loads(file.read_text()) for domain, file in found.items() if file.is_file()}},
+    )  # fmt: skip
+
+
+def stages(domain: str, methods: list[str]) -> dict[str, Any]:
+    """Each recipe of a domain, trained in the working directory, and all of them on the test set: against the base, and against SFT."""
+    shipped = set(recipes.names())
+    names = {method: f"{domain}-smollm2" + ("" if method == "sft" else f"-{method}") for method in METHODS}
+    names = {method: name for method, name in names.items() if name in shipped and method in ("sft", *methods)}
+    if not Path("data", domain).is_dir():
+        command("data", "build", domain, *DATA.get(domain, []))
+    for method, name in names.items():
+        if method == "dpo":
+            make_pairs(domain, f"runs/{names['sft']}")
+        command("train", name)
+    runs = [f"runs/{name}" for name in names.values()]
+    base = recipes.load(names["sft"]).base
+    reports = {method: json.loads(Path("runs", name, "training.json").read_text()) for method, name in names.items()}
+    return {
+        "data": DATA.get(domain, []),
+        "against_base": compared(domain, [base, *runs]),
+        "against_sft": compared(domain, runs) if len(runs) > 1 else [],
+        "training": {
+            method: {key: value for key, value in report.items() if key != "log"} for method, report in reports.items()
+        },
+    }
+
+
+def make_pairs(domain: str, ref: str) -> None:
+    """Preferences of the check among the adapter's own answers, as DPO's recipe says."""
+    if not Path("data", domain, "pairs.jsonl").is_file():
+        length = str(MAX_TOKENS.get(domain, 128))
+        command("data", "sample", domain, "--model", ref, "--n", "4", "--limit", "200", "--max-tokens", length)
+        command("data", "pairs", domain, "--from", f"data/{domain}.train.samples.jsonl")
 
 
 def ship(directory: Path) -> None:
@@ -211,14 +230,12 @@ def ship(directory: Path) -> None:
         print(open_artifact(to).id, sum(file.stat().st_size for file in to.iterdir()) / 1e6, "MB")
 
 
-def compared(domain: str, refs: list[str], baseline: str | None) -> list[dict[str, Any]]:
-    """Rows of `truemark eval --json`."""
-    asked = [part for ref in refs for part in ("--model", ref)] + (["--baseline", baseline] if baseline else [])
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "truemark", "eval", domain, *asked, "--json"],
-        check=True,
-        stdout=subprocess.PIPE,
-    )
+def compared(domain: str, refs: list[str]) -> list[dict[str, Any]]:
+    """Rows of `truemark eval --json`: all against the first."""
+    asked = [part for ref in refs for part in ("--model", ref)]
+    length = ["--max-tokens", str(MAX_TOKENS.get(domain, 128))]
+    words = [sys.executable, "-P", "-m", "truemark", "eval", domain, *asked, *length, "--json"]
+    done = subprocess.run(words, check=True, stdout=subprocess.PIPE)
     rows: list[dict[str, Any]] = json.loads(done.stdout)["rows"]
     return rows
 
@@ -230,13 +247,22 @@ def main() -> None:
     parser.add_argument("directory", type=Path)
     parser.add_argument("--llamafactory", help="LLaMA-Factory's command, in its own environment")
     parser.add_argument("--recipe", default="math-smollm2")
+    parser.add_argument("--steps", type=int, help="of a contestant; default: the recipe's")
     parser.add_argument("--domain", action="append", default=[])
+    parser.add_argument(
+        "--method", action="append", default=[], choices=METHODS, help="beside sft; default: all that have a recipe"
+    )
     options = parser.parse_args()
     directory = options.directory.absolute()
     if options.part == "speed":
-        speed(directory, shlex.split(options.llamafactory) if options.llamafactory else None, options.recipe)
+        speed(
+            directory,
+            shlex.split(options.llamafactory) if options.llamafactory else None,
+            options.recipe,
+            options.steps,
+        )
     elif options.part == "table":
-        table(directory, options.domain)
+        table(directory, options.domain, options.method or list(METHODS))
     else:
         ship(directory)
 
