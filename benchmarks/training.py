@@ -42,7 +42,7 @@ MAX_TOKENS = {"asp": 256}
 IN_BF16 = ("trl-defaults", "in bf16")
 EMULATED_STEPS = 2
 """Of those on a CPU without bf16 instructions, where a step takes minutes."""
-QUICK_STEPS = 24
+QUICK_STEPS = 16
 """Of a measure: enough batches that their lengths are like the whole data's."""
 
 
