@@ -29,18 +29,21 @@ def make(path: Path, **fields: Any) -> None:
     (path / artifacts.MANIFEST).write_text(content.model_dump_json())
 
 
-def test_the_newest_adapter_of_the_domain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_trained_here_comes_before_what_ships(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(shelf, "SHELVES", shelf.SHELVES[:2])
     with pytest.raises(ModelNotFound, match="no math adapter") as caught:
         shelf.newest_adapter("math")
     assert caught.value.mend == "truemark train math"
+    make(tmp_path / "adapters" / "shipped", created="2026-01-08T00:00:00+00:00")
+    assert shelf.newest_adapter("math") == Path("adapters/shipped")
     make(tmp_path / "runs" / "old", created="2026-01-01T00:00:00+00:00")
-    make(tmp_path / "adapters" / "new", created="2026-01-03T00:00:00+00:00")
+    make(tmp_path / "runs" / "new", created="2026-01-03T00:00:00+00:00")
     make(tmp_path / "runs" / "other", created="2026-01-09T00:00:00+00:00", domain="asp")
     make(tmp_path / "runs" / "old.fp16", created="2026-01-09T00:00:00+00:00", kind="export", format="fp16")
     make(tmp_path / "runs" / "half", created="2026-01-09T00:00:00+00:00")
     (tmp_path / "runs" / "half" / artifacts.MANIFEST).write_text('{"kind": "adap')
-    assert shelf.newest_adapter("math") == Path("adapters/new")
+    assert shelf.newest_adapter("math") == Path("runs/new")
 
 
 def test_a_mistake_is_one_line_and_exit_code_2(tmp_path: Path) -> None:

@@ -7,14 +7,14 @@ from pathlib import Path
 from truemark import artifacts
 from truemark.errors import InvalidArtifact, ModelNotFound
 
-SHELVES = (Path("runs"), Path("adapters"))
-"""Relative to the working directory."""
+SHELVES = (Path("runs"), Path("adapters"), Path(__file__).parent.parent / "adapters")
+"""What was trained here comes before what ships. The first two are relative to the working directory, the last lies in the checkout."""
 
 
 def newest_adapter(domain: str) -> Path:
-    """The adapter artifact of `domain` made last. Raises ModelNotFound with the command that makes one."""
-    found = []
+    """The adapter artifact of `domain` made last, of the first shelf that has one. Raises ModelNotFound with the command that makes one."""
     for shelf in SHELVES:
+        found = []
         for manifest in sorted(shelf.glob(f"*/{artifacts.MANIFEST}")):
             try:
                 artifact = artifacts.open_artifact(manifest.parent, verify=False)  # whoever loads it verifies it
@@ -22,7 +22,7 @@ def newest_adapter(domain: str) -> Path:
                 continue
             if artifact.manifest.kind == "adapter" and artifact.manifest.domain == domain:
                 found.append((artifact.manifest.created, str(artifact.path)))
-    if not found:
-        looked = " and ".join(str(shelf.absolute()) for shelf in SHELVES)
-        raise ModelNotFound(f"no {domain} adapter: looked in {looked}", mend=f"truemark train {domain}")
-    return Path(max(found)[1])
+        if found:
+            return Path(max(found)[1])
+    looked = ", ".join(str(shelf.absolute()) for shelf in SHELVES)
+    raise ModelNotFound(f"no {domain} adapter: looked in {looked}", mend=f"truemark train {domain}")
