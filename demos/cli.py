@@ -26,7 +26,7 @@ def demo(
     """Ask a trained adapter in the browser: its answer, the solver's verdict, and the base model's answer beside it.
 
     Talks to the server at TRUEMARK_URL (default http://127.0.0.1:8017/v1). Where none answers, it starts
-    `truemark serve` with the newest adapter under ./runs or ./adapters, and ends it with the demo.
+    `truemark serve` with the adapter trained last under ./runs, else the one that ships, and ends it with the demo.
     """
     import threading
 

@@ -12,6 +12,7 @@ from domains import get
 from serve import ask, catalog, engines, server
 from tests.conftest import truemark
 from tests.serve_helpers import tiny_export, tiny_models
+from truemark import shelf
 from truemark.errors import EngineError, ModelNotFound, TruemarkError
 
 QUESTION = "Solve for x: 3x + 7 = 22"
@@ -73,10 +74,12 @@ def test_without_a_server_one_is_started_for_the_adapter_asked_for(
     assert "starting one for" in err
 
 
-def test_without_server_and_adapter_the_command_that_trains_one_is_named(tmp_path: Path) -> None:
-    run = truemark("ask", "math", QUESTION, cwd=tmp_path)
-    assert run.returncode == 2
-    assert "no math adapter" in run.stderr and "truemark train math" in run.stderr
+def test_without_server_and_adapter_the_command_that_trains_one_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRUEMARK_URL", "http://127.0.0.1:9/v1")
+    monkeypatch.setattr(shelf, "SHELVES", ())
+    with pytest.raises(ModelNotFound, match="no math adapter") as caught:
+        ask.ask("math", QUESTION, model=None, url=None, adapter=None, as_json=True)
+    assert (caught.value.mend, caught.value.exit_code) == ("truemark train math", 2)
 
 
 def test_what_cannot_be_asked(url: str, home: Path) -> None:
