@@ -29,6 +29,7 @@ from truemark.files import read_jsonl, write_json, write_jsonl
 from truemark.settings import threads
 
 HERE = Path(__file__).parent
+SHELF = HERE.parent / "adapters"
 METHODS = ("sft", "composite", "rft", "dpo", "grpo")
 """In the order of the table's rows."""
 DATA = {
@@ -212,14 +213,15 @@ def ship(directory: Path) -> None:
     from truemark.artifacts import MANIFEST, open_artifact
 
     found = json.loads((HERE / "results" / "training.json").read_text())
+    lines = []
     for domain, of in found["domains"].items():
         made = open_artifact(directory / "runs" / f"{domain}-smollm2")
         rows = [row for row in of["against_base"] if row["sha256"] == made.sha]
         if not rows:
             raise SystemExit(
-                f"{made.path} is {made.id}, which the table does not name: python -m benchmarks.training table {directory}"
+                f"{made.path} is {made.id}, not in the table: python -m benchmarks.training table {directory}"
             )
-        to = HERE.parent / "adapters" / made.manifest.name
+        to = SHELF / made.manifest.name
         shutil.rmtree(to, ignore_errors=True)
         shutil.copytree(made.path, to, ignore=shutil.ignore_patterns("*.png"))
         made.manifest.files = {name: entry for name, entry in made.manifest.files.items() if not name.endswith(".png")}
@@ -227,7 +229,23 @@ def ship(directory: Path) -> None:
         write_json(
             to / "scores.json", {key: found[key] for key in ("command", "date", "machine", "versions")} | {"rows": rows}
         )
-        print(open_artifact(to).id, sum(file.stat().st_size for file in to.iterdir()) / 1e6, "MB")
+        size = sum(file.stat().st_size for file in to.iterdir()) / 1e6
+        lines += [f"| `{open_artifact(to).id}` | `{shlex.join(['data', 'build', domain, *of['data']])}` | {size:.1f} | {in_words(row)} |" for row in rows]  # fmt: skip
+    head, _, _ = (SHELF / "README.md").read_text().partition("|")
+    table = [
+        "| adapter | trained on | MB | slice | n | right [95 %] | points above the base [95 %] |",
+        "|---" * 7 + "|",
+    ]
+    (SHELF / "README.md").write_text(head + "\n".join([*table, *lines]) + "\n")
+
+
+def in_words(row: dict[str, Any]) -> str:
+    """Slice, n, accuracy and difference as cells of a table."""
+    right, more = row["accuracy"], row["difference"]
+    return (
+        f"{row['slice']} | {row['n']} | {100 * right['value']:.1f} % [{100 * right['low']:.1f}, {100 * right['high']:.1f}] | "
+        f"{100 * more['value']:+.1f} [{100 * more['interval']['low']:+.1f}, {100 * more['interval']['high']:+.1f}]"
+    )
 
 
 def compared(domain: str, refs: list[str]) -> list[dict[str, Any]]:

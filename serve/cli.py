@@ -76,7 +76,7 @@ def ask(
     """One streamed answer, checked by the domain's solver, whose own solution is shown when the model is wrong.
 
     Asks the server at TRUEMARK_URL (default http://127.0.0.1:8017/v1). Where none runs, it starts one for this
-    question with the newest adapter of the domain under ./runs or ./adapters.
+    question with the adapter of the domain trained last under ./runs, else the one that ships.
     """
     from serve import ask as asking
 
