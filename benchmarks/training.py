@@ -2,7 +2,7 @@
 
 python -m benchmarks.training speed DIRECTORY [--llamafactory COMMAND]   same examples, same batches: this trainer, TRL, LLaMA-Factory; each measure by itself
 python -m benchmarks.training table DIRECTORY [--domain NAME …] [--method NAME …]   each domain's recipes on the embedded base, on held-out families
-python -m benchmarks.training ship DIRECTORY                             the table's SFT adapters and their scores into adapters/
+python -m benchmarks.training ship DIRECTORY [--domain NAME …]           the table's SFT adapters and their scores into adapters/
 
 Writes benchmarks/results/training_speed.json and training.json. Needs a quiet machine: the first part is timed, the second takes hours.
 """
@@ -55,7 +55,8 @@ def command(*arguments: str) -> None:
 def head() -> dict[str, Any]:
     """Where and with what it was measured."""
     names = ("torch", "transformers", "trl", "peft", "accelerate")
-    return {"command": shlex.join(["python", "-m", "benchmarks.training", *sys.argv[1:]]), "date": datetime.now(UTC).date().isoformat(),
+    words = [sys.argv[1], "DIRECTORY", *sys.argv[3:]]
+    return {"command": shlex.join(["python", "-m", "benchmarks.training", *words]), "date": datetime.now(UTC).date().isoformat(),
             "machine": machine(), "threads": threads(), "versions": {name: version(name) for name in names}}  # fmt: skip
 
 
@@ -208,13 +209,15 @@ def make_pairs(domain: str, ref: str) -> None:
         command("data", "pairs", domain, "--from", f"data/{domain}.train.samples.jsonl")
 
 
-def ship(directory: Path) -> None:
-    """Each domain's SFT adapter, but for its plot, with its rows of the table as scores.json."""
+def ship(directory: Path, only: list[str]) -> None:
+    """Each domain's SFT adapter (of `only`, where given), but for its plot, with its rows of the table as scores.json."""
     from truemark.artifacts import MANIFEST, open_artifact
 
     found = json.loads((HERE / "results" / "training.json").read_text())
     lines = []
     for domain, of in found["domains"].items():
+        if only and domain not in only:
+            continue
         made = open_artifact(directory / "runs" / f"{domain}-smollm2")
         rows = [row for row in of["against_base"] if row["sha256"] == made.sha]
         if not rows:
@@ -282,7 +285,7 @@ def main() -> None:
     elif options.part == "table":
         table(directory, options.domain, options.method or list(METHODS))
     else:
-        ship(directory)
+        ship(directory, options.domain)
 
 
 if __name__ == "__main__":
