@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, field
 from random import Random
 from typing import Any, Protocol, TypedDict
 
-
 METRICS = ("accuracy", "tokens_per_second")
 """What every evaluation shows."""
 

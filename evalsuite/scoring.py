@@ -75,27 +75,32 @@ def _fold(names: Sequence[str], loads: Iterable[Load], *, values: bool, processe
     found = {name: metrics.get(name) for name in metrics.names(names)}
     kept: dict[str, np.ndarray] = {}
     each: dict[str, list[np.ndarray]] = {name: [] for name in found}
-    measured = Measured(0)
+    errors: dict[str, TruemarkError] = {}
     n = 0
     for size, part in _parts(list(found), loads, values, processes):
         n += size
         for name, result in part.items():
             if isinstance(result, TruemarkError):
-                measured.errors.setdefault(name, result)
+                errors.setdefault(name, result)
                 continue
             rows, own = result
             kept[name] = found[name].condense(np.concatenate([kept[name], rows])) if name in kept else rows
             if own is not None:
                 each[name].append(own)
+    measured = Measured(n, errors=errors)
     for name, metric in found.items():
-        if name in measured.errors:
+        if name in errors:
             continue
-        rows = kept[name] if name in kept else metric.rows([])
-        measured.estimates[name] = metric.estimate(rows)
+        try:
+            rows = kept[name] if name in kept else metric.rows([])
+            measured.estimates[name] = metric.estimate(rows)
+        except TruemarkError as error:
+            errors[name] = error
+            continue
         own = metric.each(rows) if values and metric.whole else np.concatenate(each[name]) if each[name] else None
         if own is not None:
             measured.values[name] = own
-    return Measured(n, measured.estimates, measured.values, measured.errors)
+    return measured
 
 
 def _parts(names: list[str], loads: Iterable[Load], values: bool, processes: int) -> Iterator[tuple[int, Part]]:
