@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import domains
@@ -92,6 +92,7 @@ def test_pass_at_k() -> None:
     assert metrics.get("repair@k").score(single).value == metrics.get("pass@k").score(single).value == 0.5
 
 
+@settings(deadline=None)
 @given(st.integers(1, 8).flatmap(lambda n: st.tuples(st.just(n), st.integers(0, n), st.integers(1, n))))
 def test_chance_is_the_share_of_draws_with_a_passed_answer(drawn: tuple[int, int, int]) -> None:
     n, passed, k = drawn
@@ -114,6 +115,7 @@ def test_stated_confidence(text: str, value: float | None) -> None:
     assert stated(text) == (None if value is None else pytest.approx(value))
 
 
+@settings(deadline=None)
 @given(st.text(st.sampled_from("confidence sure%:.0159 "), max_size=60))
 def test_stated_confidence_is_a_share(text: str) -> None:
     found = stated(text)
@@ -137,6 +139,7 @@ PROBABILITIES = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(PROBABILITIES, st.randoms(use_true_random=False))
 def test_reliability(drawn: list[tuple[float, bool]], random: Any) -> None:
     table = reliability(np.array([p for p, _ in drawn]), np.array([float(right) for _, right in drawn]))

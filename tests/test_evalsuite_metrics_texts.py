@@ -25,7 +25,7 @@ LINES = st.lists(st.sampled_from([*WORDS, "\n", ".", "'"]), max_size=20).map(" "
 @pytest.mark.parametrize("name", ["bleu", "chrf", "ter"])
 def test_sacrebleu(name: str) -> None:
     sacrebleu = pytest.importorskip("sacrebleu.metrics")
-    answers = ANSWERS if name != "ter" else [one for one in ANSWERS if len(one.text) < 4000]  # TER is slow on long ones
+    answers = ANSWERS if name != "ter" else [one for one in ANSWERS[:120] if len(one.text) < 4000]  # it searches all shifts
     kind = {"bleu": sacrebleu.BLEU, "chrf": sacrebleu.CHRF, "ter": sacrebleu.TER}[name]
     corpus, single = kind(), kind(effective_order=True) if name == "bleu" else kind()
     texts, golds = [one.text for one in answers], [one.gold for one in answers]
@@ -85,7 +85,7 @@ def _equals_nltk(source: Path) -> None:
 def test_meteor(dictionary: Path) -> None:
     _equals_nltk(dictionary)
     similar = answer("running dogs quickly ran", "the big dog runs rapidly")
-    assert metrics.get("meteor").score([similar]).value == pytest.approx(0.337, abs=0.001)  # stems and a synonym
+    assert metrics.get("meteor").score([similar]).value == pytest.approx(10 / 49)  # a stem, a synonym: two chunks
 
 
 @pytest.mark.slow

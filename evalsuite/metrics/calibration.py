@@ -19,7 +19,7 @@ from evalsuite.metrics.base import Answer, Estimate, Kept, floats
 BINS = 10
 _NUMBER = r"(?P<{0}>\d{{1,3}}(?:\.\d{{1,6}})?|\.\d{{1,6}})[ ]?(?P<{0}_percent>%|percent|per cent)?"
 _STATED = re.compile(
-    rf"\bconfidence\b\W{{0,4}}(?:(?:is|of|level|score)\W{{1,3}}){{0,2}}{_NUMBER.format('a')}(?!\d|\.\d)|"
+    rf"\bconfidence\b[^\w.]{{0,4}}(?:(?:is|of|level|score)\W{{1,3}}){{0,2}}{_NUMBER.format('a')}(?!\d|\.\d)|"
     rf"(?<![\d.]){_NUMBER.format('b')}[ ]+(?:sure|certain|confident|confidence)\b",
     re.I,
 )

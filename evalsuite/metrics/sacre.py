@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -16,7 +16,7 @@ class Sacre(Metric):
     """A corpus metric of sacreBLEU with one reference: a function of sums of integers over answers."""
 
     unit = "points"
-    better = "higher"
+    better: ClassVar[Literal["higher", "lower"]] = "higher"
 
     @abstractmethod
     def metric(self) -> Any:
