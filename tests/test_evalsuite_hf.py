@@ -47,6 +47,7 @@ print(json.dumps(found))
 """
 
 
+@pytest.mark.slow
 def test_modules_load_from_their_paths_without_a_network(tmp_path: Path) -> None:
     for package in ("evaluate", "sacrebleu", "nltk"):
         pytest.importorskip(package)

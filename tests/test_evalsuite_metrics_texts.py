@@ -25,7 +25,9 @@ LINES = st.lists(st.sampled_from([*WORDS, "\n", ".", "'"]), max_size=20).map(" "
 @pytest.mark.parametrize("name", ["bleu", "chrf", "ter"])
 def test_sacrebleu(name: str) -> None:
     sacrebleu = pytest.importorskip("sacrebleu.metrics")
-    answers = ANSWERS if name != "ter" else [one for one in ANSWERS[:120] if len(one.text) < 4000]  # it searches all shifts
+    answers = (
+        ANSWERS if name != "ter" else [one for one in ANSWERS[:120] if len(one.text) < 4000]
+    )  # it searches all shifts
     kind = {"bleu": sacrebleu.BLEU, "chrf": sacrebleu.CHRF, "ter": sacrebleu.TER}[name]
     corpus, single = kind(), kind(effective_order=True) if name == "bleu" else kind()
     texts, golds = [one.text for one in answers], [one.gold for one in answers]
