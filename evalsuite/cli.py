@@ -1,4 +1,4 @@
-"""The verbs `eval` and `leaderboard`."""
+"""The verbs `eval`, `score` and `leaderboard`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+
+_METRIC = "A metric to show; may be repeated; `all` shows every one."
 
 
 def evaluate(
@@ -20,6 +22,10 @@ def evaluate(
         str | None, typer.Option(metavar="REF", help="Compare with this model.", show_default="the first --model")
     ] = None,
     max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 256,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option("--metric", metavar="NAME", help=_METRIC, show_default="the domain's"),
+    ] = None,
     results: Annotated[Path, typer.Option(help="Where predictions and scores are kept.")] = Path("results"),
     as_json: Annotated[bool, typer.Option("--json", help="Print the rows as JSON.")] = False,
 ) -> None:
@@ -27,10 +33,14 @@ def evaluate(
 
     Answers are kept: an interrupted run continues, and a repeated one asks nothing.
     """
-    from evalsuite.report import table
+    import domains
+    from evalsuite import metric_table, metrics
+    from evalsuite.report import slice_title, table
     from evalsuite.run import evaluate as run
+    from evalsuite.scoring import measure
     from truemark.runtimes.base import Sampling
 
+    names = metrics.names(metric or domains.get(domain).METRICS)
     outcome = run(
         domain,
         model,
@@ -41,13 +51,48 @@ def evaluate(
         runtime=runtime,
         baseline=baseline,
     )
+    measured = [measure(names, row.answers, values=False) for row in outcome.rows]
     if as_json:
         failures = {ref: error.message for ref, error in outcome.failures.items()}
-        print(json.dumps({"rows": [row.to_json() for row in outcome.rows], "failures": failures}, indent=2))
+        rows = [
+            {**row.to_json(), "metrics": metric_table.to_json(found)}
+            for row, found in zip(outcome.rows, measured, strict=True)
+        ]
+        print(json.dumps({"rows": rows, "failures": failures}, indent=2))
     elif outcome.rows:
         print(table(outcome.rows))
+        if shown := [name for name in names if metric or name not in ("accuracy", "tokens_per_second")]:
+            labels = [f"{slice_title(row.slice)} · {row.scored.evaluation.model.label}" for row in outcome.rows]
+            print("\n" + metric_table.table(list(zip(labels, measured, strict=True)), shown))
     if outcome.exit_code:
         raise typer.Exit(outcome.exit_code)
+
+
+def score(
+    domain: Annotated[str, typer.Argument(help="The domain, e.g. math.")],
+    predictions: Annotated[Path, typer.Argument(help="A predictions file: results/DOMAIN/predictions/RUN.jsonl.")],
+    *,
+    data: Annotated[Path | None, typer.Option(help="Test set.", show_default="data/DOMAIN/test.jsonl")] = None,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option("--metric", metavar="NAME", help=_METRIC, show_default="the domain's"),
+    ] = None,
+    processes: Annotated[int, typer.Option(min=1, help="Processes that score.")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the metrics as JSON.")] = False,
+) -> None:
+    """Score a predictions file by the domain's check and by metrics, however long it is: nothing is asked of a model."""
+    import domains
+    from evalsuite import metric_table
+    from evalsuite.scoring import measure_files
+
+    names = metric or domains.get(domain).METRICS
+    test = data or Path("data") / domain / "test.jsonl"
+    found = measure_files(names, domain, test, predictions, processes=processes)
+    if as_json:
+        print(json.dumps({"n": found.n, "metrics": metric_table.to_json(found)}, indent=2))
+    else:
+        print(f"{found.n} answers")
+        print(metric_table.table([(predictions.stem, found)], [*found.estimates, *found.errors]))
 
 
 def leaderboard(

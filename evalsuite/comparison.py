@@ -120,7 +120,7 @@ def find_baseline(scored: Sequence[Scored], wanted: str | None) -> Scored:
 
 def _row(scored: Scored, name: str, baseline: tuple[Scored, list[Answer]] | None) -> Row:
     answers = _part(scored.answers, name)
-    accuracy = metrics.get("accuracy")(answers)
+    accuracy = metrics.get("accuracy").score(answers)
     assert accuracy.value is not None and accuracy.interval is not None  # a slice has at least one example
     return Row(
         scored=scored,
@@ -129,7 +129,7 @@ def _row(scored: Scored, name: str, baseline: tuple[Scored, list[Answer]] | None
         accuracy=accuracy.value,
         interval=accuracy.interval,
         difference=None if baseline is None else difference(answers, baseline[1], baseline[0].evaluation.model.label),
-        tokens_per_second=metrics.get("tokens_per_second")(answers).value,
+        tokens_per_second=metrics.get("tokens_per_second").score(answers).value,
     )
 
 

@@ -95,6 +95,8 @@ class Prediction(BaseModel):
     tokens: int | None
     """Tokens generated; None where the engine does not tell."""
     seconds: float
+    confidence: float | None = None
+    """`Completion.confidence`; None where the engine does not tell."""
 
     @classmethod
     def of(cls, run: Run, id: str, example_sha256: str, engine_sha256: str, completion: Completion) -> Prediction:
@@ -115,6 +117,7 @@ class Prediction(BaseModel):
             finish_reason=completion.finish_reason,
             tokens=len(completion.token_ids) or None,
             seconds=round(completion.seconds, 4),
+            confidence=None if completion.confidence is None else round(completion.confidence, 6),
         )
 
 

@@ -25,6 +25,7 @@ VERBS = {
     "export": "exports.cli:export",
     "verify": "exports.cli:verify",
     "eval": "evalsuite.cli:evaluate",
+    "score": "evalsuite.cli:score",
     "leaderboard": "evalsuite.cli:leaderboard",
     "serve": "serve.cli:serve",
     "ask": "serve.cli:ask",
