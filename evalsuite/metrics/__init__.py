@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from typing import Literal
+
+import numpy as np
 
 from domains.base import Example, Verdict
 from evalsuite.predictions import Prediction
@@ -12,9 +15,11 @@ from evalsuite.statistics import Interval
 from truemark.errors import UnknownName
 
 METRICS = {
-    "accuracy": "evalsuite.metrics.accuracy:score",
-    "tokens_per_second": "evalsuite.metrics.tokens_per_second:score",
+    "accuracy": "evalsuite.metrics.accuracy:METRIC",
+    "tokens_per_second": "evalsuite.metrics.tokens_per_second:METRIC",
 }
+Unit = Literal["share", "points", "seconds", "per_second", "count", "money"]
+"""`share`: in [0, 1], shown in percent. `points`: on a scale of its own."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +39,24 @@ class Estimate:
     """None where these answers do not tell (an engine that counts no tokens)."""
     interval: Interval | None = None
     """95 % confidence interval, for metrics that have one."""
+    signature: str = ""
+    """Implementation and settings that another needs to reach the same number."""
 
 
-Metric = Callable[[Sequence[Answer]], Estimate]
+@dataclass(frozen=True)
+class Metric:
+    """One row of METRICS."""
+
+    score: Callable[[Sequence[Answer]], Estimate]
+    values: Callable[[Sequence[Answer]], np.ndarray | None] | None = None
+    """Value of each answer, float [n], NaN where the metric does not apply: what paired tests need."""
+    title: str = ""
+    unit: Unit = "points"
+    better: Literal["higher", "lower"] = "higher"
 
 
 def get(name: str) -> Metric:
-    """The metric's function. Raises UnknownName with the nearest name."""
+    """The metric. Raises UnknownName with the nearest name."""
     if name not in METRICS:
         raise UnknownName("metric", name, METRICS)
     module, _, attribute = METRICS[name].partition(":")

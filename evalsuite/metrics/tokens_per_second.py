@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from evalsuite.metrics import Answer, Estimate
+from evalsuite.metrics import Answer, Estimate, Metric
 
 
 def score(answers: Sequence[Answer]) -> Estimate:
@@ -12,3 +12,6 @@ def score(answers: Sequence[Answer]) -> Estimate:
     counted = [answer.prediction for answer in answers if answer.prediction.tokens is not None]
     seconds = sum(row.seconds for row in counted)
     return Estimate(sum(row.tokens or 0 for row in counted) / seconds if seconds > 0 else None)
+
+
+METRIC = Metric(score, title="tokens/s", unit="per_second")
