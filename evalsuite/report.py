@@ -78,7 +78,11 @@ def undetected(d: Difference, unit: str = "share") -> str:
 
 def decoding(sampling: Mapping[str, Any]) -> str:
     """`greedy, ≤ 256`, or `T 0.7, top-p 0.9, seed 3, ≤ 256`."""
-    how = "greedy" if sampling["temperature"] == 0 else "T {temperature:g}, top-p {top_p:g}, seed {seed}".format(**sampling)
+    how = (
+        "greedy"
+        if sampling["temperature"] == 0
+        else "T {temperature:g}, top-p {top_p:g}, seed {seed}".format(**sampling)
+    )
     return f"{how}, ≤ {sampling['max_tokens']}"
 
 
@@ -102,6 +106,11 @@ def title(name: str) -> str:
     """A metric's heading; an arrow down where less is better."""
     metric = metrics.get(name)
     return (metric.title or name) + (" ↓" if metric.better == "lower" else "")
+
+
+def unit(name: str) -> str:
+    """A metric's unit."""
+    return metrics.get(name).unit
 
 
 def cells(row: Row) -> list[str]:

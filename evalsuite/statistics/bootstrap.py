@@ -73,9 +73,7 @@ def paired_bootstrap(
     sums, sizes = units(differences, clusters)
     if is_constant(sums, sizes):
         return constant(float(sums.sum() / sizes.sum()), len(sums), bounds)
-    low, high = np.quantile(
-        _resampled(sums, sizes, seed, resamples), [NORMAL.cdf(z) for z in _widened(len(sums))]
-    )
+    low, high = np.quantile(_resampled(sums, sizes, seed, resamples), [NORMAL.cdf(z) for z in _widened(len(sums))])
     return Interval(float(low), float(high), _named("paired bootstrap", clusters))
 
 
@@ -106,8 +104,9 @@ def _resampled(sums: np.ndarray, sizes: np.ndarray, seed: int, resamples: int) -
     """
     generator = np.random.default_rng(seed)
     n = len(sums)
-    pairs = np.stack([sums, sizes], axis=1)
-    distinct, counts = np.unique(pairs, axis=0, return_counts=True)
+    distinct, counts = np.unique(
+        sums + 1j * sizes, return_counts=True
+    )  # pairs as one number: sorts a million in a moment
     few = len(distinct) * 10 <= n
     cells = len(distinct) if few else n
     resamples = min(resamples, max(_FEWEST, _DRAWS // cells))
@@ -118,7 +117,7 @@ def _resampled(sums: np.ndarray, sizes: np.ndarray, seed: int, resamples: int) -
         now = min(step, resamples - start)
         if few:
             totals = generator.multinomial(n, counts / n, size=now) @ distinct
-            means.append(totals[:, 0] / totals[:, 1])
+            means.append(totals.real / totals.imag)
         else:
             drawn = generator.integers(0, n, size=(now, n), dtype=np.int32)
             size = n * sizes[0] if equal else sizes[drawn].sum(axis=1)
