@@ -88,7 +88,12 @@ def browse(path: Path) -> dict[str, Any]:
             tab.close()
         version = browser.version
         browser.close()
-    return {"chromium": version, "open_s": sorted(loaded)[REPEATS // 2], "open_s_all": loaded, "row_s": sorted(opened)[REPEATS // 2]}
+    return {
+        "chromium": version,
+        "open_s": sorted(loaded)[REPEATS // 2],
+        "open_s_all": loaded,
+        "row_s": sorted(opened)[REPEATS // 2],
+    }
 
 
 def main() -> None:

@@ -69,7 +69,9 @@ def overall(rows: list[Row]) -> dict[str, Row]:
 def test_a_row_by_hand() -> None:
     base, better = model("base", draw(0.3, 1)), model("better", draw(0.6, 2))
     row = overall(compare([base, better], base))["better"]
-    d = np.array([a.verdict.passed - b.verdict.passed for a, b in zip(better.answers, base.answers, strict=True)], float)
+    d = np.array(
+        [a.verdict.passed - b.verdict.passed for a, b in zip(better.answers, base.answers, strict=True)], float
+    )
     families = np.arange(400) % FAMILIES
     found = row.difference
     assert found is not None and found.significant and found.detectable is None
@@ -111,7 +113,9 @@ def test_the_same_answers_leave_an_interval_of_some_width() -> None:
 def test_families_that_lean_together_are_not_taken_for_many_examples() -> None:
     """Ten families, of which seven lean one way with all their 40 examples: nothing for the families, all for McNemar."""
     lean = np.array([1.0] * 7 + [0.0] * 3)[np.arange(400) % 10]
-    row = overall(compare([base := model("base", 1 - lean, families=10), model("leans", lean, families=10)], base))["leans"]
+    row = overall(compare([base := model("base", 1 - lean, families=10), model("leans", lean, families=10)], base))[
+        "leans"
+    ]
     assert row.difference is not None and row.difference.mcnemar is not None
     assert row.difference.mcnemar < 1e-9 and row.difference.p > 0.3 and not row.difference.significant
 

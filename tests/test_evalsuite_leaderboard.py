@@ -35,7 +35,11 @@ def lengths(answers: Sequence[Answer]) -> np.ndarray:
 
 
 LENGTH = Metric(
-    lambda answers: Estimate(float(lengths(answers).mean()), signature="characters|v:1"), lengths, "length", "count", "lower"
+    lambda answers: Estimate(float(lengths(answers).mean()), signature="characters|v:1"),
+    lengths,
+    "length",
+    "count",
+    "lower",
 )
 
 
@@ -286,7 +290,11 @@ def test_model_index(capsys: pytest.CaptureFixture[str]) -> None:
     assert not Path("leaderboard").exists(), "it only prints"
     index = yaml.safe_load(text)
     [model] = index["model-index"]
-    assert model["name"] == "a" and [one["dataset"].get("config") for one in model["results"]] == ["numbers", "wording", None]
+    assert model["name"] == "a" and [one["dataset"].get("config") for one in model["results"]] == [
+        "numbers",
+        "wording",
+        None,
+    ]
     assert model["results"][-1]["metrics"][0]["args"]["n"] == 40
     hub = pytest.importorskip("huggingface_hub.repocard_data")
     name, results = hub.model_index_to_eval_results(index["model-index"])
@@ -296,5 +304,3 @@ def test_model_index(capsys: pytest.CaptureFixture[str]) -> None:
 def test_model_index_of_another(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ModelNotFound, match="expected one model, 'runs/b' has no row: there are a@"):
         cli.run(["leaderboard", "--model-index", "runs/b"])
-
-

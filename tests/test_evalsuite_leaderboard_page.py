@@ -80,7 +80,9 @@ def axe() -> str:
 
 def opened(browser: Browser, path: Path, width: int = 1440, scheme: str = "light", script: bool = True) -> Page:
     page = browser.new_page(
-        viewport={"width": width, "height": 900}, java_script_enabled=script, color_scheme=scheme  # type: ignore[arg-type]
+        viewport={"width": width, "height": 900},
+        java_script_enabled=script,
+        color_scheme=scheme,  # type: ignore[arg-type]
     )
     page.on("console", lambda message: pytest.fail(message.text))
     page.on("pageerror", lambda error: pytest.fail(str(error)))
