@@ -101,15 +101,27 @@ def leaderboard(
     baseline: Annotated[
         str | None, typer.Option(metavar="REF", help="Compare with this model.", show_default="the base")
     ] = None,
+    metric: Annotated[
+        list[str] | None, typer.Option("--metric", metavar="NAME", help="A metric beside accuracy; may be repeated.")
+    ] = None,
+    model_index: Annotated[
+        str | None, typer.Option(metavar="ARTIFACT", help="Only print this model's scores as Hub model-index YAML.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print leaderboard.json too.")] = False,
 ) -> None:
     """Write the leaderboard from the scores at hand: index.html, leaderboard.json, LEADERBOARD.md."""
+    from evalsuite.comparison import SHOWN
     from evalsuite.html import page
     from evalsuite.leaderboard import build, markdown
     from truemark.console import say
     from truemark.files import write_json, write_text
 
-    board = build(results, baseline)
+    board = build(results, baseline, [*SHOWN, *(metric or [])])
+    if model_index is not None:
+        from evalsuite.model_index import model_index as yaml_of
+
+        print(yaml_of(board, model_index), end="")
+        return
     write_json(out / "leaderboard.json", board.to_json())
     write_text(out / "LEADERBOARD.md", markdown(board))
     write_text(out / "index.html", page(board))

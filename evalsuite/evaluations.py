@@ -10,6 +10,7 @@ A folder per test set: scores on another test set, or on a sample of it, never m
 
 from __future__ import annotations
 
+import hashlib
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -22,7 +23,8 @@ from evalsuite.data import example_sha256, examples_sha256
 from evalsuite.metrics import Answer
 from evalsuite.predictions import PredictionStore, Run
 from truemark import artifacts
-from truemark.errors import InvalidData
+from truemark.chat import read_template
+from truemark.errors import InvalidData, TruemarkError
 from truemark.files import sha256_json, write_json, write_jsonl
 from truemark.models import ALIASES, ModelRef
 from truemark.runtimes.base import Sampling
@@ -55,6 +57,10 @@ class Model(_Strict):
     """State of the artifact's `mark.json` (`passed`, `undecided`, `failed`); None without one."""
     failed: bool = False
     """An export that was kept although its mark failed."""
+    adapter_sha256: str | None = None
+    """Of an adapter its own hash, of an export that of the adapter it was made from."""
+    template_sha256: str | None = None
+    """Hash of the chat template; None where it is out of sight."""
 
     @classmethod
     def of(cls, model: ModelRef, sha256: str, base_sha256: str | None) -> Model:
@@ -69,6 +75,7 @@ class Model(_Strict):
                 format=model.kind,
                 sha256=sha256,
                 embedded=model.embedded is not None,
+                template_sha256=template_sha256(model.path),
             )
         manifest = model.artifact.manifest
         state = mark_state(model.artifact.path)
@@ -84,6 +91,10 @@ class Model(_Strict):
             embedded=manifest.base.ref in ALIASES,
             mark=state,
             failed=manifest.failed or state == "failed",
+            adapter_sha256=model.artifact.sha
+            if manifest.kind == "adapter"
+            else next((parent.sha256 for parent in manifest.parents), None),
+            template_sha256=template_sha256(model.artifact.path),
         )
 
 
@@ -253,6 +264,16 @@ def read_engine(results: Path, domain: str, sha256: str) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def template_sha256(path: Path | None) -> str | None:
+    """Hash of the chat template saved in a model's directory; None where there is none to read."""
+    if path is None or not path.is_dir():
+        return None
+    try:
+        return hashlib.sha256(read_template(path).encode()).hexdigest()
+    except (TruemarkError, OSError, ValueError):
+        return None
 
 
 def mark_state(path: Path) -> str | None:
