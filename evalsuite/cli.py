@@ -20,6 +20,16 @@ def evaluate(
         str | None, typer.Option(metavar="REF", help="Compare with this model.", show_default="the first --model")
     ] = None,
     max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 256,
+    concurrency: Annotated[int, typer.Option(min=1, max=256, help="Questions to an endpoint at a time.")] = 8,
+    budget_tokens: Annotated[
+        int | None, typer.Option(min=0, help="Most tokens that endpoints may take and write in this run.")
+    ] = None,
+    budget_usd: Annotated[float | None, typer.Option(min=0, help="Most money, in US dollars; needs prices.")] = None,
+    price_in: Annotated[float, typer.Option(min=0, help="US dollars per million prompt tokens.")] = 0.0,
+    price_out: Annotated[float, typer.Option(min=0, help="US dollars per million tokens of answers.")] = 0.0,
+    allow_contaminated: Annotated[
+        bool, typer.Option("--allow-contaminated", help="Score, and mark, a model trained on test examples.")
+    ] = False,
     results: Annotated[Path, typer.Option(help="Where predictions and scores are kept.")] = Path("results"),
     as_json: Annotated[bool, typer.Option("--json", help="Print the rows as JSON.")] = False,
 ) -> None:
@@ -28,9 +38,13 @@ def evaluate(
     Answers are kept: an interrupted run continues, and a repeated one asks nothing.
     """
     from evalsuite.report import table
+    from evalsuite.run import Asking
     from evalsuite.run import evaluate as run
+    from truemark.console import say
     from truemark.runtimes.base import Sampling
+    from truemark.runtimes.retries import Budget
 
+    budget = Budget(budget_tokens, budget_usd, price_in, price_out)
     outcome = run(
         domain,
         model,
@@ -40,7 +54,10 @@ def evaluate(
         limit=limit,
         runtime=runtime,
         baseline=baseline,
+        asking=Asking(concurrency, budget, allow_contaminated),
     )
+    if budget.spent_in or budget.spent_out:
+        say(budget.report())
     if as_json:
         failures = {ref: error.message for ref, error in outcome.failures.items()}
         print(json.dumps({"rows": [row.to_json() for row in outcome.rows], "failures": failures}, indent=2))

@@ -75,6 +75,8 @@ class Row:
             "engine": evaluation.engine,
             "sampling": evaluation.sampling,
             "n": len(self.answers),
+            "unanswered": evaluation.unanswered if self.slice == OVERALL else {},
+            "contamination": asdict(evaluation.contamination),
             "accuracy": {"value": self.accuracy, **self.interval._asdict()},
             "difference": None
             if d is None
@@ -95,7 +97,9 @@ def compare(scored: Sequence[Scored], baseline: Scored) -> list[Row]:
     rows: list[Row] = []
     for name in slices([answer.example for answer in baseline.answers]):
         reference = _part(baseline.answers, name)
-        part = [_row(one, name, None if one is baseline else (baseline, reference)) for one in scored]
+        part = [
+            _row(one, name, None if one is baseline else (baseline, reference)) for one in scored if _part(one.answers, name)
+        ]
         rows += sorted(part, key=lambda row: -row.accuracy)
     return rows
 
@@ -128,9 +132,20 @@ def _row(scored: Scored, name: str, baseline: tuple[Scored, list[Answer]] | None
         answers=answers,
         accuracy=accuracy.value,
         interval=accuracy.interval,
-        difference=None if baseline is None else difference(answers, baseline[1], baseline[0].evaluation.model.label),
+        difference=_difference(answers, baseline),
         tokens_per_second=metrics.get("tokens_per_second")(answers).value,
     )
+
+
+def _difference(answers: list[Answer], baseline: tuple[Scored, list[Answer]] | None) -> Difference | None:
+    """On the examples that both answered: an endpoint may have left some out."""
+    if baseline is None:
+        return None
+    theirs = {answer.example["id"]: answer for answer in baseline[1]}
+    common = [answer for answer in answers if answer.example["id"] in theirs]
+    if not common:
+        return None
+    return difference(common, [theirs[answer.example["id"]] for answer in common], baseline[0].evaluation.model.label)
 
 
 def difference(answers: Sequence[Answer], baseline: Sequence[Answer], label: str) -> Difference:

@@ -26,6 +26,7 @@ VERBS = {
     "verify": "exports.cli:verify",
     "eval": "evalsuite.cli:evaluate",
     "leaderboard": "evalsuite.cli:leaderboard",
+    "votes": "evalsuite.votes_cli:votes",
     "serve": "serve.cli:serve",
     "ask": "serve.cli:ask",
     "demo": "demos.cli:demo",
