@@ -170,7 +170,10 @@ def make_pairs(
     if not source and not votes:
         raise InvalidData("no answers and no votes to make pairs of", mend=f"truemark data pairs {domain} --from FILE")
     path = out or data / domain / pairs.FILE
-    source, votes = [one for one in source if str(one) != "votes"], [*votes, *("votes" for one in source if str(one) == "votes")]
+    source, votes = (
+        [one for one in source if str(one) != "votes"],
+        [*votes, *("votes" for one in source if str(one) == "votes")],
+    )
     test = _rows_of(data / domain / "test.jsonl")
     stores = [one for one in votes if pairs.is_store(one)]
     if stores and not test:

@@ -188,7 +188,9 @@ def from_store(source: str, domain: Domain, test: Sequence[dict[str, Any]], coun
             counts.leave_out("ties and repeated votes")
         else:
             meta = {"source": "vote", "votes": len(own), "margin": abs(balance)}
-            rows.append(_pair(f"{item.example or 'asked'}/{id[:12]}", list(item.prompt), chosen.text, rejected.text, meta))
+            rows.append(
+                _pair(f"{item.example or 'asked'}/{id[:12]}", list(item.prompt), chosen.text, rejected.text, meta)
+            )
             counts.votes += 1
     return rows
 

@@ -98,7 +98,9 @@ def compare(scored: Sequence[Scored], baseline: Scored) -> list[Row]:
     for name in slices([answer.example for answer in baseline.answers]):
         reference = _part(baseline.answers, name)
         part = [
-            _row(one, name, None if one is baseline else (baseline, reference)) for one in scored if _part(one.answers, name)
+            _row(one, name, None if one is baseline else (baseline, reference))
+            for one in scored
+            if _part(one.answers, name)
         ]
         rows += sorted(part, key=lambda row: -row.accuracy)
     return rows

@@ -244,7 +244,9 @@ def caveats(evaluation: Evaluation) -> list[str]:
             f"{100 * passed / n:.1f} % (all wrong) to {100 * (passed + left_out) / n:.1f} % (all right). The same command asks them again."
         )
     if found.state == "contaminated":
-        notes.append(f"{label} was trained on {found.examples} of the test examples: its score is CONTAMINATED ({found.first}).")
+        notes.append(
+            f"{label} was trained on {found.examples} of the test examples: its score is CONTAMINATED ({found.first})."
+        )
     return notes
 
 

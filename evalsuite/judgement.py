@@ -207,7 +207,9 @@ def _notes(found: Judgement, fitted: Strengths, answers: dict[str, Answer]) -> l
         notes.append(f"no vote connects these groups of models, so scores compare within a group only: {apart}")
     words = {"best": "never lost", "worst": "never won", "between": "never lost to some, and never won against others"}
     for sha, side in sorted(fitted.unbounded.items(), key=lambda pair: answers[pair[0]].name):
-        notes.append(f"{answers[sha].name} {words[side]} outside of its like: votes set its distance no bound, the prior does")
+        notes.append(
+            f"{answers[sha].name} {words[side]} outside of its like: votes set its distance no bound, the prior does"
+        )
     if found.left_interval and not found.left_interval.low <= 0.5 <= found.left_interval.high:
         notes.append(f"votes favour a side of the page: {100 * (found.left_share or 0):.0f} % went to the left")
     return notes

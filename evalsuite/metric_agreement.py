@@ -78,7 +78,11 @@ def correlate(results: Path, domain: str, votes: Sequence[Vote]) -> Correlation:
     for name in metrics.METRICS if decided else ():
         try:
             values = {id: _values(name, pairs[id]) for id in {vote.item.id for vote in decided}}
-        except (TruemarkError, ArithmeticError, ValueError) as error:  # a metric that needs more than one answer, or a package
+        except (
+            TruemarkError,
+            ArithmeticError,
+            ValueError,
+        ) as error:  # a metric that needs more than one answer, or a package
             left_out[name] = str(error).splitlines()[0][:120]
             continue
         scored = [(vote, values[vote.item.id]) for vote in decided]

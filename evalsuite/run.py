@@ -19,17 +19,20 @@ from evalsuite.data import example_sha256, examples_sha256, prompt, sample
 from evalsuite.evaluations import Evaluations, Model, caveats, write_engine
 from evalsuite.predictions import Prediction, PredictionStore, Run
 from truemark.console import progress, say
-from truemark.errors import CheckFailed, EngineError, TruemarkError, UnknownName
+from truemark.errors import CheckFailed, EngineError, InvalidData, TruemarkError, UnknownName
 from truemark.files import sha256_file, sha256_json
 from truemark.models import ModelRef, resolve
-from truemark.runtimes import DEFAULT, RUNTIMES, open_runtime
+from truemark.runtimes import DEFAULT, RUNTIMES, Runtime, open_runtime
 from truemark.runtimes.base import Sampling
 from truemark.runtimes.retries import Budget, NoAnswer
 from truemark.runtimes.rule import TRAINED
+from truemark.runtimes.text import prompt_hash
 from truemark.settings import endpoint_url
 
 CANARY_MINIMUM = 8
 """Below so many answers in common, agreeing with the base on all of them may be chance."""
+RENDERED_AGAIN = 64
+"""Stored answers whose prompts are compared with what the template gives now."""
 _MODEL_SUFFIXES = {".safetensors", ".json", ".jinja", ".model", ".txt"}
 
 
@@ -211,6 +214,10 @@ def _generate(job: Job, everything: list[Example], examples: list[Example], resu
             missing = [example for example in examples if shas[example["id"]] not in done]
             say(f"  {len(missing)} of {len(examples)} to answer → {job.store.path}")
             engine_sha = write_engine(results, job.run.domain, engine.describe())
+            _refuse_mixed_templates(job, engine, [example for example in examples if shas[example["id"]] in done], done)
+            others = sum(row.engine_sha256 != engine_sha for row in done.values())
+            if others:
+                say(f"  {others} stored answers came from {job.run.engine} in another version or with other settings")
             prompts = [prompt(example, job.run.system) for example in missing]
             answered = 0
             # an endpoint may leave questions out; every other engine answers all or ends with an error
@@ -232,6 +239,19 @@ def _generate(job: Job, everything: list[Example], examples: list[Example], resu
         raise EngineError(f"{job.run.engine} answered {answered} of {len(missing)} and ended without an error")
     if len(job.unanswered) == len(examples):
         raise EngineError(f"{next(iter(job.unanswered.values()))} (no question was answered)")
+
+
+def _refuse_mixed_templates(job: Job, engine: Runtime, stored: list[Example], done: dict[str, Prediction]) -> None:
+    """Stored answers must be to the very tokens that would be asked now: a template may hold the date, a renderer may change."""
+    for example in stored[:RENDERED_AGAIN]:
+        ids = engine.prompt_ids(prompt(example, job.run.system)) if hasattr(engine, "prompt_ids") else []
+        row = done[example_sha256(example)]
+        if ids and prompt_hash(ids) != row.prompt_sha256:
+            raise InvalidData(
+                f"{job.store.path}: '{row.id}' was asked with other prompt tokens than its template gives now "
+                f"({row.prompt_tokens} then, {len(ids)} now): answers to two templates would be mixed",
+                mend=f"remove {job.store.path}, then run the same command",
+            )
 
 
 def _name_strangers(job: Job, stored: dict[str, Prediction], everything: list[Example]) -> None:

@@ -61,7 +61,9 @@ def _about(found: Judgement) -> list[str]:
     ]
     for name, alpha in (("votes, nominal", found.alpha), ("ratings, ordinal", found.rating_alpha)):
         if alpha is not None and alpha.value is not None:
-            lines.append(f"Krippendorff's α ({name}): {alpha.value:.3f}{_bounds(alpha.interval)} over {alpha.units} units")
+            lines.append(
+                f"Krippendorff's α ({name}): {alpha.value:.3f}{_bounds(alpha.interval)} over {alpha.units} units"
+            )
     if found.left_share is not None and found.left_interval is not None:
         lines.append(f"votes for the left side: {100 * found.left_share:.1f} %{_bounds(found.left_interval, 100, 1)}")
     return lines
@@ -83,7 +85,11 @@ def _table(found: Judgement) -> list[str]:
                 "" if rating is None else f"{rating:.2f}",
             ]
         )
-    return ["", *_columns(rows), "score: Bradley-Terry with ties (Davidson), log-odds; 0.69 apart is two of three decided votes"]
+    return [
+        "",
+        *_columns(rows),
+        "score: Bradley-Terry with ties (Davidson), log-odds; 0.69 apart is two of three decided votes",
+    ]
 
 
 def _correlation(found: Correlation) -> list[str]:
@@ -93,13 +99,21 @@ def _correlation(found: Correlation) -> list[str]:
     for row in [*([found.people] if found.people else []), *found.metrics]:
         rows.append(_metric(row))
     lines = ["", *_columns(rows)]
-    lines.append(f"agrees: the answer that was chosen scores higher; {found.found} of {found.items} judged items have scores")
+    lines.append(
+        f"agrees: the answer that was chosen scores higher; {found.found} of {found.items} judged items have scores"
+    )
     return lines + [f"  {name}: {why}" for name, why in found.left_out.items()]
 
 
 def _metric(row: MetricAgreement) -> list[str]:
     bounds = _bounds(row.interval, 100, 1)
-    return [row.metric, f"{100 * row.agreement:.1f} %{bounds}", f"{row.tau:+.2f}", f"{100 * row.undecided:.0f} %", str(row.votes)]
+    return [
+        row.metric,
+        f"{100 * row.agreement:.1f} %{bounds}",
+        f"{row.tau:+.2f}",
+        f"{100 * row.undecided:.0f} %",
+        str(row.votes),
+    ]
 
 
 def _notes(found: Judgement) -> list[str]:

@@ -65,7 +65,11 @@ def by_definition(ratings: np.ndarray, level: Level) -> float | None:
         return (sum(low <= v <= high for v in pool) - (pool.count(c) + pool.count(k)) / 2) ** 2 if c != k else 0.0
 
     observed = sum(
-        distance(row[i], row[j]) / (len(row) - 1) for row in units for i in range(len(row)) for j in range(len(row)) if i != j
+        distance(row[i], row[j]) / (len(row) - 1)
+        for row in units
+        for i in range(len(row))
+        for j in range(len(row))
+        if i != j
     )
     expected = sum(distance(a, b) for a in pool for b in pool)
     return 1 - (len(pool) - 1) * observed / expected if expected else None
@@ -191,7 +195,14 @@ def test_intervals_cover_roughly() -> None:
     assert 0.92 <= coverage(120, resamples=200) <= 0.98
 
 
-def vote(n: int, choice: Choice, annotator: str = "ada", *, left: str = "a", ratings: tuple[int | None, int | None] = (None, None)) -> Vote:
+def vote(
+    n: int,
+    choice: Choice,
+    annotator: str = "ada",
+    *,
+    left: str = "a",
+    ratings: tuple[int | None, int | None] = (None, None),
+) -> Vote:
     answers = Answer(f"a{n}", "runs/a", "aa", "a@1"), Answer(f"b{n}", "base", "bb", "base")
     item = Item("toy", [{"role": "user", "content": f"{n}?"}], *answers, f"e{n}")
     return Vote(item, annotator, choice, left, *ratings, created="2030-01-01")  # type: ignore[arg-type]
@@ -199,7 +210,9 @@ def vote(n: int, choice: Choice, annotator: str = "ada", *, left: str = "a", rat
 
 def test_a_judgement_says_what_it_is_worth() -> None:
     choices: list[Choice] = ["a", "a", "a", "b", "tie"]
-    votes = [vote(n, choices[n % 5], name, left="ab"[n % 2], ratings=(4, 2)) for n in range(40) for name in ("ada", "bob")]
+    votes = [
+        vote(n, choices[n % 5], name, left="ab"[n % 2], ratings=(4, 2)) for n in range(40) for name in ("ada", "bob")
+    ]
     found = judge("toy", 50, votes)
     assert (found.items, found.judged, found.enough, found.votes, found.annotators) == (50, 40, 40, 80, 2)
     assert found.alpha.value == 1.0 and found.rating_alpha and found.rating_alpha.value == 1.0
@@ -250,7 +263,11 @@ def test_votes_from_predictions_to_a_report(evaluated: Path, capsys: pytest.Capt
     found = json.loads(capsys.readouterr().out)
     assert found["standings"][0]["ref"] == "runs/a" and found["alpha"]["value"] > 0.4
     [row] = [row for row in found["correlation"]["metrics"] if row["metric"] == "accuracy"]
-    assert 0.8 < row["agreement"] < 1 and row["interval"][0] > 0.5 and row["tau"] == pytest.approx(2 * row["agreement"] - 1)
+    assert (
+        0.8 < row["agreement"] < 1
+        and row["interval"][0] > 0.5
+        and row["tau"] == pytest.approx(2 * row["agreement"] - 1)
+    )
     assert found["correlation"]["people"]["agreement"] < 0.95
     assert found["correlation"]["found"] == found["correlation"]["items"] == found["judged"]
     cli.run(["votes", "toy"])
@@ -269,7 +286,9 @@ def test_what_cannot_be_offered(evaluated: Path) -> None:
     assert not Path("results/votes.sqlite").exists()
 
 
-def test_votes_become_pairs_but_never_those_on_the_test_set(evaluated: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_votes_become_pairs_but_never_those_on_the_test_set(
+    evaluated: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     def item(n: int, example: str | None) -> Item:
         prompt = [{"role": "user", "content": f"{n} + {n}"}]
         return Item("toy", prompt, Answer("yes", "runs/a", "aa"), Answer(f"no {n}", "base", "bb"), example)
@@ -280,14 +299,21 @@ def test_votes_become_pairs_but_never_those_on_the_test_set(evaluated: Path, cap
             for id, choice in zip(ids, choices, strict=True):
                 left = store.task(name, id).left == "yes"
                 store.add(name, id, "tie" if choice == "t" else "left" if (choice == "a") == left else "right")
-    for words in (["--from", "votes"], ["--votes", "results/votes.sqlite"], ["--votes", "sqlite:///results/votes.sqlite"]):
+    for words in (
+        ["--from", "votes"],
+        ["--votes", "results/votes.sqlite"],
+        ["--votes", "sqlite:///results/votes.sqlite"],
+    ):
         cli.run(["data", "pairs", "toy", *words, "--out", "pairs.jsonl"])
         rows = read_jsonl(Path("pairs.jsonl"))
         assert {row["id"].split("/")[0]: row["meta"]["margin"] for row in rows} == {"asked": 3, "train-1": 2}
         assert all(row["chosen"] == "yes" and row["rejected"].startswith("no 50") for row in rows)
     err = capsys.readouterr().err
     assert "left out: 2 judged items of the test set" in err and "left out: 1 ties" in err
-    write_jsonl(Path("votes.jsonl"), [{"id": "v", "prompt": [{"role": "user", "content": "hi"}], "a": "x", "b": "y", "vote": "b"}])
+    write_jsonl(
+        Path("votes.jsonl"),
+        [{"id": "v", "prompt": [{"role": "user", "content": "hi"}], "a": "x", "b": "y", "vote": "b"}],
+    )
     cli.run(["data", "pairs", "toy", "--from", "votes", "--votes", "votes.jsonl", "--out", "pairs.jsonl"])
     assert [row["chosen"] for row in read_jsonl(Path("pairs.jsonl"))].count("y") == 1
     Path("data/toy/test.jsonl").unlink()

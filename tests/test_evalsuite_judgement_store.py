@@ -25,7 +25,9 @@ ROOT = Path(__file__).parent.parent
 
 def item(n: int, *, domain: str = "toy", a: str = "one", b: str = "two") -> Item:
     prompt = [{"role": "user", "content": f"{n}?"}]
-    return Item(domain, prompt, Answer(f"{a} {n}", "runs/a", "aa" * 32, "a@1"), Answer(f"{b} {n}", "base", "bb" * 32), f"e{n}")
+    return Item(
+        domain, prompt, Answer(f"{a} {n}", "runs/a", "aa" * 32, "a@1"), Answer(f"{b} {n}", "base", "bb" * 32), f"e{n}"
+    )
 
 
 @pytest.fixture
@@ -213,7 +215,7 @@ def test_other_versions_and_places_are_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "none.sqlite").exists()
     (tmp_path / "file").touch()
     for where in (tmp_path / "file" / "votes.sqlite", tmp_path):
-        with pytest.raises(StorageError, match="cannot (make|write)"):
+        with pytest.raises(StorageError, match=r"cannot (make|write)"):
             open_store(str(where))
     for url in ("mysql://h/x", "sqlite://", "http://x", "postgresql://host", "://"):
         with pytest.raises(InvalidData, match=r"postgresql://"):
@@ -221,7 +223,9 @@ def test_other_versions_and_places_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_password_is_never_shown() -> None:
-    with pytest.raises(StorageError, match=r"no answer from postgresql\+psycopg://me:\*\*\*@127.0.0.1:9/votes") as caught:
+    with pytest.raises(
+        StorageError, match=r"no answer from postgresql\+psycopg://me:\*\*\*@127.0.0.1:9/votes"
+    ) as caught:
         open_store("postgresql://me:secret@127.0.0.1:9/votes", timeout=1)
     assert "secret" not in str(caught.value)
 

@@ -204,9 +204,7 @@ class Store:
     def items(self, domain: str | None = None) -> list[Item]:
         """What has been put up for judgement."""
         with self._reading() as connection:
-            return list(
-                self._items(connection, sa.true() if domain is None else ITEMS.c.domain == domain).values()
-            )
+            return list(self._items(connection, sa.true() if domain is None else ITEMS.c.domain == domain).values())
 
     def progress(self) -> list[Progress]:
         """How far each domain is, by name."""
@@ -297,7 +295,9 @@ class Store:
                 )
             missing = {table.name for table in _METADATA.sorted_tables} - set(sa.inspect(connection).get_table_names())
             if missing:
-                raise InvalidData(f"{self.name} lacks the tables {', '.join(sorted(missing))}", mend="name another --store")
+                raise InvalidData(
+                    f"{self.name} lacks the tables {', '.join(sorted(missing))}", mend="name another --store"
+                )
             return int(connection.scalars(sa.select(STORE.c.seed)).one())
 
     def _use_wal(self) -> None:
@@ -375,9 +375,7 @@ def _on_begin(connection: sa.Connection) -> None:
 
 
 def _vote(row: Any, item: Item) -> Vote:
-    return Vote(
-        item, row.annotator, row.choice, row.shown_left, row.rating_a, row.rating_b, row.created, row.revision
-    )
+    return Vote(item, row.annotator, row.choice, row.shown_left, row.rating_a, row.rating_b, row.created, row.revision)
 
 
 def _unblind(choice: Shown, left: str) -> Choice:

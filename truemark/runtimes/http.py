@@ -157,8 +157,8 @@ class HttpRuntime:
                 f"{self.url} answered with something else than a chat completion: {str(answer)[:120]!r}", again=True
             ) from None
         if answer.usage:
-            cost.tokens_in = _count(answer.usage.prompt_tokens, cost.tokens_in)
-            cost.tokens_out = _count(answer.usage.completion_tokens, cost.tokens_out)
+            cost.tokens_in = _count(getattr(answer.usage, "prompt_tokens", None), cost.tokens_in)
+            cost.tokens_out = _count(getattr(answer.usage, "completion_tokens", None), cost.tokens_out)
         if finish == "content_filter":
             raise NoAnswer(f"{self.url} withheld its answer (content_filter)")
         used = (cost.tokens_in, cost.tokens_out) if answer.usage else (0, None)
@@ -248,7 +248,11 @@ class HttpRuntime:
 
 def _most_tokens(prompt: Prompt) -> int:
     """No more tokens than this are in a prompt: a byte each (as byte-level vocabularies have at most), and a frame for each message."""
-    return sum(len(str(message["content"]).encode("utf-8", "replace")) + 16 for message in prompt if not isinstance(message, int))
+    return sum(
+        len(str(message["content"]).encode("utf-8", "replace")) + 16
+        for message in prompt
+        if not isinstance(message, int)
+    )
 
 
 def _count(value: Any, instead: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,4 +78,4 @@ class Nearest:
 
 def _terms(text: str) -> Counter[str]:
     words = _WORD.findall(text.casefold())
-    return Counter([*words, *(f"{one} {two}" for one, two in zip(words, words[1:], strict=False))])
+    return Counter([*words, *(f"{one} {two}" for one, two in pairwise(words))])

@@ -21,7 +21,9 @@ LONGEST_WAIT = 60.0
 class NoAnswer(EngineError):
     """One question that an endpoint did not answer, after all tries. Others may be answered."""
 
-    def __init__(self, message: str, *, mend: str | None = None, again: bool = False, after: float | None = None) -> None:
+    def __init__(
+        self, message: str, *, mend: str | None = None, again: bool = False, after: float | None = None
+    ) -> None:
         super().__init__(message, mend=mend)
         self.again = again
         """Whether another try may help."""
@@ -120,7 +122,9 @@ class Budget:
         with self._changed:
             while not self._fits(most):
                 if not self._held:
-                    raise BudgetSpent(self._spent(), mend="raise the budget, then run the same command: answers are kept")
+                    raise BudgetSpent(
+                        self._spent(), mend="raise the budget, then run the same command: answers are kept"
+                    )
                 self._changed.wait()
             self._held.append(most)
         cost = Spending(tokens_in, tokens_out)
