@@ -11,58 +11,34 @@ from __future__ import annotations
 
 import contextlib
 import random
-import secrets
 import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import event, exc
 
-from truemark.errors import InvalidData, MissingDependency, StorageError, TruemarkError
+from truemark.errors import InvalidData, MissingDependency
 from truemark.votes import RATINGS, Answer, Choice, Item, Progress, Shown, Task, Vote, check_annotator, draw_left
+from truemark.votes_schema import (
+    ITEMS,
+    METADATA,
+    SCHEMA_VERSION,
+    STORE,
+    VOTES,
+    create_tables,
+    locked,
+    now,
+    parse,
+    saying,
+)
 
-SCHEMA_VERSION = 1
 TRIES = 4
 """Of one write, when another writer was quicker."""
-_METADATA = sa.MetaData()
-STORE = sa.Table(
-    "truemark_vote_store",
-    _METADATA,
-    sa.Column("version", sa.Integer, nullable=False),
-    sa.Column("seed", sa.BigInteger, nullable=False),
-    sa.Column("created", sa.Text, nullable=False),
-)
-ITEMS = sa.Table(
-    "truemark_vote_items",
-    _METADATA,
-    sa.Column("id", sa.String(64), primary_key=True),
-    sa.Column("domain", sa.Text, nullable=False, index=True),
-    sa.Column("example", sa.Text),
-    sa.Column("prompt", sa.JSON, nullable=False),
-    sa.Column("a", sa.JSON, nullable=False),
-    sa.Column("b", sa.JSON, nullable=False),
-    sa.Column("created", sa.Text, nullable=False),
-)
-VOTES = sa.Table(
-    "truemark_votes",
-    _METADATA,
-    sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
-    sa.Column("item", sa.String(64), sa.ForeignKey(ITEMS.c.id), nullable=False),
-    sa.Column("annotator", sa.Text, nullable=False, index=True),
-    sa.Column("revision", sa.Integer, nullable=False),
-    sa.Column("choice", sa.String(3), sa.CheckConstraint("choice IN ('a', 'b', 'tie')"), nullable=False),
-    sa.Column("shown_left", sa.String(1), sa.CheckConstraint("shown_left IN ('a', 'b')"), nullable=False),
-    sa.Column("rating_a", sa.Integer, sa.CheckConstraint("rating_a BETWEEN 1 AND 5")),
-    sa.Column("rating_b", sa.Integer, sa.CheckConstraint("rating_b BETWEEN 1 AND 5")),
-    sa.Column("created", sa.Text, nullable=False),
-    sa.UniqueConstraint("item", "annotator", "revision"),
-)
 T = TypeVar("T")
 
 
@@ -70,7 +46,7 @@ class Store:
     """An open store; made by `votes.open_store`. Safe for many threads and processes at once."""
 
     def __init__(self, url: str, *, create: bool, seed: int | None, timeout: float) -> None:
-        self.url = _parse(url)
+        self.url = parse(url)
         self.timeout = timeout
         self.name = self.url.database if self._sqlite else self.url.render_as_string(hide_password=True)
         self._engine = self._open(create)
@@ -94,7 +70,7 @@ class Store:
                 "prompt": list(item.prompt),
                 "a": asdict(item.a),
                 "b": asdict(item.b),
-                "created": _now(),
+                "created": now(),
             }
             for item in items
         }
@@ -163,17 +139,18 @@ class Store:
         known = self._item(item)
         left = draw_left(self.seed, annotator, item)
         ratings = (rating_left, rating_right) if left == "a" else (rating_right, rating_left)
-        vote = Vote(known, annotator, _unblind(choice, left), left, *ratings, created=_now())
+        vote = Vote(known, annotator, _unblind(choice, left), left, *ratings, created=now())
 
         def insert(connection: sa.Connection) -> Vote:
             mine = (VOTES.c.item == item) & (VOTES.c.annotator == annotator)
             last = connection.execute(sa.select(VOTES).where(mine).order_by(VOTES.c.revision.desc()).limit(1)).first()
             if last is not None and (last.choice, last.rating_a, last.rating_b) == (vote.choice, *ratings):
                 return _vote(last, known)
+            revision = (last.revision if last else 0) + 1
             row = {
                 "item": item,
                 "annotator": annotator,
-                "revision": (last.revision if last else 0) + 1,
+                "revision": revision,
                 "choice": vote.choice,
                 "shown_left": left,
                 "rating_a": vote.rating_a,
@@ -181,7 +158,7 @@ class Store:
                 "created": vote.created,
             }
             connection.execute(sa.insert(VOTES), row)
-            return Vote(known, annotator, vote.choice, left, *ratings, vote.created, row["revision"])
+            return Vote(known, annotator, vote.choice, left, *ratings, vote.created, revision)
 
         return self._write(insert)
 
@@ -264,7 +241,7 @@ class Store:
         if not path.exists():
             if not create:
                 raise InvalidData(f"no votes at {path}", mend="truemark demo   (its annotate page writes them)")
-            with _saying(self.name):
+            with saying(self.name):
                 path.parent.mkdir(parents=True, exist_ok=True)
         engine = sa.create_engine(self.url, connect_args={"timeout": self.timeout})
         event.listen(engine, "connect", _on_connect)
@@ -285,15 +262,15 @@ class Store:
                 raise InvalidData(f"no votes in {self.name}", mend="truemark demo   (its annotate page writes them)")
             if self._sqlite:
                 self._retried(self._use_wal)
-            self._write(lambda connection: _create(connection, seed))
+            self._write(lambda connection: create_tables(connection, seed))
         with self._reading() as connection:
-            [found] = connection.execute(sa.select(STORE.c.version)).all() or [(0,)]
-            if found[0] != SCHEMA_VERSION:
+            version = connection.scalars(sa.select(STORE.c.version)).first()
+            if version != SCHEMA_VERSION:
                 raise InvalidData(
-                    f"{self.name} is a store of schema version {found[0]}, this Truemark reads version {SCHEMA_VERSION}",
+                    f"{self.name} is a store of schema version {version}, this Truemark reads version {SCHEMA_VERSION}",
                     mend="use the version of Truemark that wrote it, or name another --store",
                 )
-            missing = {table.name for table in _METADATA.sorted_tables} - set(sa.inspect(connection).get_table_names())
+            missing = {table.name for table in METADATA.sorted_tables} - set(sa.inspect(connection).get_table_names())
             if missing:
                 raise InvalidData(
                     f"{self.name} lacks the tables {', '.join(sorted(missing))}", mend="name another --store"
@@ -307,7 +284,7 @@ class Store:
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[sa.Connection]:
-        with _saying(self.name), self._engine.connect() as connection, connection.begin():
+        with saying(self.name), self._engine.connect() as connection, connection.begin():
             yield connection
 
     def _write(self, work: Callable[[sa.Connection], T]) -> T:
@@ -320,7 +297,7 @@ class Store:
         return self._retried(once)
 
     def _retried(self, work: Callable[[], T]) -> T:
-        with _saying(self.name):
+        with saying(self.name):
             for number in range(TRIES):
                 try:
                     return work()
@@ -328,38 +305,10 @@ class Store:
                     if number == TRIES - 1:
                         raise
                 except exc.OperationalError as error:
-                    if number == TRIES - 1 or not (_locked(error) or error.connection_invalidated):
+                    if number == TRIES - 1 or not (locked(error) or error.connection_invalidated):
                         raise
                 time.sleep(random.uniform(0, 0.05 * 2**number))
         raise AssertionError  # the last try returned or raised
-
-
-def _parse(url: str) -> sa.URL:
-    if "://" not in url:
-        return sa.URL.create("sqlite", database=url)
-    try:
-        parsed = sa.make_url(url)
-    except (exc.ArgumentError, ValueError):
-        raise InvalidData("expected --store FILE or postgresql://[USER[:PASSWORD]@]HOST[:PORT]/DATABASE") from None
-    backend = parsed.drivername.partition("+")[0]
-    if backend in ("postgresql", "postgres") and parsed.database:
-        return parsed.set(drivername="postgresql+psycopg")
-    if backend == "sqlite" and parsed.database and parsed.database != ":memory:":
-        return parsed.set(drivername="sqlite")
-    raise InvalidData(
-        f"votes cannot be kept at {parsed.render_as_string(hide_password=True)}: expected a file, sqlite:///FILE or postgresql://…",
-    )
-
-
-def _create(connection: sa.Connection, seed: int | None) -> None:
-    """All tables or none; another process may have made them since."""
-    if connection.dialect.name == "postgresql":  # two that make the same table at once: one would fail at the catalogue
-        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('truemark_vote_store'))")
-    if STORE.name in sa.inspect(connection).get_table_names():
-        return
-    _METADATA.create_all(connection)
-    drawn = secrets.randbits(62) if seed is None else seed
-    connection.execute(sa.insert(STORE), {"version": SCHEMA_VERSION, "seed": drawn, "created": _now()})
 
 
 def _on_connect(connection: sqlite3.Connection, _record: object) -> None:
@@ -382,45 +331,3 @@ def _unblind(choice: Shown, left: str) -> Choice:
     if choice == "tie":
         return "tie"
     return "a" if (choice == "left") == (left == "a") else "b"
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def _locked(error: exc.DBAPIError) -> bool:
-    return isinstance(error.orig, sqlite3.OperationalError) and any(
-        word in str(error.orig) for word in ("locked", "busy")
-    )
-
-
-@contextlib.contextmanager
-def _saying(name: str | None) -> Iterator[None]:
-    """A database's errors as ours, without its URL's password and without SQL."""
-    try:
-        yield
-    except exc.DBAPIError as error:
-        raise _said(str(name), error) from None
-    except OSError as error:
-        raise StorageError(f"cannot make {name}: {error.strerror}", mend="name another --store") from None
-
-
-def _said(name: str, error: exc.DBAPIError) -> TruemarkError:
-    what = " ".join(str(error.orig).split())[:200]
-    if _locked(error):
-        return StorageError(
-            f"{name} is locked: another process has been writing it for too long",
-            mend="wait for it to end, then run the same command",
-        )
-    if "full" in what and isinstance(error.orig, sqlite3.Error):
-        return StorageError(f"no space left while writing {name}", mend="df -h")
-    if isinstance(error.orig, sqlite3.OperationalError) and ("unable to open" in what or "readonly" in what):
-        return StorageError(f"cannot write {name}: {what}", mend="name another --store")
-    if isinstance(error.orig, sqlite3.DatabaseError) and ("not a database" in what or "malformed" in what):
-        return InvalidData(
-            f"{name} is no SQLite database, or a damaged one: {what}",
-            mend=f"sqlite3 {name} .recover | sqlite3 mended.sqlite   (or name another --store)",
-        )
-    if isinstance(error, exc.OperationalError):
-        return StorageError(f"no answer from {name}: {what}", mend="is the server up, and may this user write there?")
-    return StorageError(f"{name} refused: {what}", mend="may this user make and write tables there?")

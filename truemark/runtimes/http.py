@@ -166,24 +166,23 @@ class HttpRuntime:
 
     def stream(self, prompt: Prompt, sampling: Sampling) -> Iterator[str]:
         """One answer as it comes. Raises EngineError, also where it breaks off in the middle."""
-        from openai import OpenAIError
+        from openai import APIConnectionError, OpenAIError
 
-        finished = False
+        said = finished = False
         try:
             for chunk in self.client.chat.completions.create(**self._request(prompt, sampling), stream=True):
                 if not chunk.choices:
                     continue
                 if chunk.choices[0].delta.content:
+                    said = True
                     yield chunk.choices[0].delta.content
                 finished = finished or chunk.choices[0].finish_reason is not None
         except OpenAIError as error:
+            if said and isinstance(error, APIConnectionError):
+                raise EngineError(f"{self.url} broke off in the middle of an answer: {error}") from None
             raise self._failure(error, Spending(0, 0)) from None
         except (ValueError, AttributeError, TypeError) as error:
             raise EngineError(f"{self.url} streamed something else than chat completions: {str(error)[:120]}") from None
-        except Exception as error:  # the client lets its transport's errors through while a body is read
-            if not type(error).__module__.startswith("httpx"):
-                raise
-            raise EngineError(f"{self.url} broke off in the middle of an answer: {str(error)[:120]}") from None
         if not finished:
             raise EngineError(f"{self.url} broke off in the middle of an answer")
 
