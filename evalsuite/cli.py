@@ -26,6 +26,16 @@ def evaluate(
         list[str] | None,
         typer.Option("--metric", metavar="NAME", help=_METRIC, show_default="the domain's"),
     ] = None,
+    concurrency: Annotated[int, typer.Option(min=1, max=256, help="Questions to an endpoint at a time.")] = 8,
+    budget_tokens: Annotated[
+        int | None, typer.Option(min=0, help="Most tokens that endpoints may take and write in this run.")
+    ] = None,
+    budget_usd: Annotated[float | None, typer.Option(min=0, help="Most money, in US dollars; needs prices.")] = None,
+    price_in: Annotated[float, typer.Option(min=0, help="US dollars per million prompt tokens.")] = 0.0,
+    price_out: Annotated[float, typer.Option(min=0, help="US dollars per million tokens of answers.")] = 0.0,
+    allow_contaminated: Annotated[
+        bool, typer.Option("--allow-contaminated", help="Score, and mark, a model trained on test examples.")
+    ] = False,
     results: Annotated[Path, typer.Option(help="Where predictions and scores are kept.")] = Path("results"),
     as_json: Annotated[bool, typer.Option("--json", help="Print the rows as JSON.")] = False,
 ) -> None:
@@ -36,11 +46,15 @@ def evaluate(
     import domains
     from evalsuite import metric_table, metrics
     from evalsuite.report import slice_title, table
+    from evalsuite.run import Asking
     from evalsuite.run import evaluate as run
     from evalsuite.scoring import measure
+    from truemark.console import say
     from truemark.runtimes.base import Sampling
+    from truemark.runtimes.retries import Budget
 
     names = metrics.names(metric or domains.get(domain).METRICS)
+    budget = Budget(budget_tokens, budget_usd, price_in, price_out)
     outcome = run(
         domain,
         model,
@@ -50,8 +64,11 @@ def evaluate(
         limit=limit,
         runtime=runtime,
         baseline=baseline,
+        asking=Asking(concurrency, budget, allow_contaminated),
     )
     measured = [measure(names, row.answers, values=False) for row in outcome.rows]
+    if budget.spent_in or budget.spent_out:
+        say(budget.report())
     if as_json:
         failures = {ref: error.message for ref, error in outcome.failures.items()}
         rows = [

@@ -8,7 +8,7 @@ Holm's correction over all comparisons of the table. Models not told apart in ac
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -153,6 +153,8 @@ class Row:
             "prompts_sha256": sha256_json([answer.prediction.prompt_sha256 for answer in self.answers]),
             "sampling": evaluation.sampling,
             "n": len(self.answers),
+            "unanswered": evaluation.unanswered if self.slice == OVERALL else {},
+            "contamination": asdict(evaluation.contamination),
             "accuracy": {"value": self.accuracy, **self.interval.to_json()},
             "difference": None if d is None else d.to_json(),
             "group": self.group,
@@ -166,21 +168,47 @@ class Row:
 
 
 def compare(scored: Sequence[Scored], baseline: Scored, names: Sequence[str] = SHOWN) -> list[Row]:
-    """Rows slice by slice, the most accurate first (ties: as evaluated). All must be on the same examples.
+    """Rows slice by slice, the most accurate first (ties: as evaluated). All must be of the same test set; what an endpoint left out is left out of its comparisons.
 
     `names` are metrics beyond accuracy. Raises UnknownName for one that there is none of.
     """
     names = list(dict.fromkeys([PRIMARY, *names]))
-    examples = [answer.example for answer in baseline.answers]
+    examples = list({answer.example["id"]: answer.example for one in scored for answer in one.answers}.values())
+    place = {example["id"]: i for i, example in enumerate(examples)}
     where = np.array([slice_of(example) for example in examples])
     families = np.array([family_of(example) for example in examples])
-    values = [{name: _values(name, one.answers) for name in names} for one in scored]
+    entries = [_Entry.of(one, names, place) for one in scored]
     first = next(i for i, one in enumerate(scored) if one is baseline)
     rows: list[Row] = []
     for name in slices(examples):
         part = np.arange(len(examples)) if name == OVERALL else np.flatnonzero(where == name)
-        rows += _table(name, scored, first, values, part, families[part])
+        rows += _table(name, entries, first, part, families[part])
     return rows
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A model's answers and values by the place of their example; an endpoint may have left some out."""
+
+    scored: Scored
+    answers: dict[int, Answer]
+    values: dict[str, np.ndarray | None]
+    """Float [examples] of each metric, NaN where there is no answer or the metric does not apply; None without values per answer."""
+
+    @classmethod
+    def of(cls, scored: Scored, names: Sequence[str], place: dict[str, int]) -> _Entry:
+        where = [place[answer.example["id"]] for answer in scored.answers]
+
+        def spread(name: str) -> np.ndarray | None:
+            own = _values(name, scored.answers)
+            if own is None:
+                return None
+            whole = np.full(len(place), np.nan)
+            whole[where] = own
+            return whole
+
+        answers = dict(zip(where, scored.answers, strict=True))
+        return cls(scored, answers, {name: spread(name) for name in names})
 
 
 def find_baseline(scored: Sequence[Scored], wanted: str | None) -> Scored:
@@ -207,34 +235,30 @@ def quantization(format: str) -> str | None:
     return name if name.startswith(("q", "int", "4bit", "iq")) else None
 
 
-def _table(
-    name: str,
-    scored: Sequence[Scored],
-    first: int,
-    values: list[dict[str, np.ndarray | None]],
-    part: np.ndarray,
-    families: np.ndarray,
-) -> list[Row]:
+def _table(name: str, entries: Sequence[_Entry], first: int, part: np.ndarray, families: np.ndarray) -> list[Row]:
     """The rows of one slice, of which `part` are the examples' places, int [n]."""
     clusters = families if len(np.unique(families)) < len(families) else None
-    label = scored[first].evaluation.model.label
-    tests = sum(own is not None for i, one in enumerate(values) if i != first for own in one.values())
+    baseline = entries[first]
+    tests = sum(own is not None for one in entries if one is not baseline for own in one.values.values())
     rows: list[Row] = []
-    for i, one in enumerate(scored):
-        answers = [one.answers[k] for k in part]
+    for one in entries:
+        answers = [one.answers[k] for k in part if k in one.answers]
+        if not answers:
+            continue
         scores = {}
-        for metric, all_values in values[i].items():
+        for metric, all_values in one.values.items():
             own = None if all_values is None else all_values[part]
-            against = values[first][metric]
+            against = baseline.values[metric]
             estimate = _with_interval(metrics.get(metric).score(answers), own, clusters)
             d = None
-            if i != first and own is not None and against is not None:
+            if one is not baseline and own is not None and against is not None:
+                label = baseline.scored.evaluation.model.label
                 d = difference(own, against[part], clusters, label, _is_mean(estimate, own), LEVEL / tests)
             scores[metric] = Score(estimate, d)
-        rows.append(Row(one, name, answers, scores, ""))
+        rows.append(Row(one.scored, name, answers, scores, ""))
     rows.sort(key=lambda row: -row.accuracy)
-    place = {id(one): i for i, one in enumerate(scored)}
-    right = [values[place[id(row.scored)]][PRIMARY] for row in rows]
+    of = {id(one.scored): one for one in entries}
+    right = [of[id(row.scored)].values[PRIMARY] for row in rows]
     groups = _groups([one[part] for one in right if one is not None], clusters)
     rows = [replace(row, group=group) for row, group in zip(rows, groups, strict=True)]
     return _holm(rows)
@@ -258,9 +282,15 @@ def _groups(values: list[np.ndarray], clusters: np.ndarray | None) -> list[str]:
     """Letters of models by their values of the same examples, best first: all pairs tested, Holm over the pairs."""
     pairs = [(i, j) for i in range(len(values)) for j in range(i + 1, len(values))]
     different = np.zeros((len(values), len(values)), dtype=bool)
-    for (i, j), p in zip(pairs, holm([permutation(values[i] - values[j], clusters) for i, j in pairs]), strict=True):
+    for (i, j), p in zip(pairs, holm([_test(values[i] - values[j], clusters) for i, j in pairs]), strict=True):
         different[i, j] = different[j, i] = p <= LEVEL
     return rank_groups(different)
+
+
+def _test(d: np.ndarray, clusters: np.ndarray | None) -> float:
+    """p of the differences that there are; 1 where no example has both answers."""
+    both = np.isfinite(d)
+    return permutation(d[both], None if clusters is None else clusters[both]) if both.any() else 1.0
 
 
 def difference(

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from domains.base import Example, Verdict
 from domains.examples import read_examples
+from evalsuite.contaminated import Contamination
 from evalsuite.data import example_sha256, examples_sha256
 from evalsuite.metrics import Answer
 from evalsuite.predictions import PredictionStore, Run
@@ -125,7 +126,11 @@ class Evaluation(_Strict):
     machine: str
     libraries: dict[str, str]
     verdicts: list[CheckedAnswer]
-    """In the order of the examples."""
+    """In the order of the examples that have an answer."""
+    unanswered: dict[str, str] = Field(default_factory=dict)
+    """Example id → why an endpoint gave no answer. These are in no number."""
+    contamination: Contamination = Contamination("unknown")
+    """What is known of the training data."""
 
     @property
     def run(self) -> Run:
@@ -151,8 +156,11 @@ class Evaluations:
         *,
         engine_sha256: str,
         limit: int | None,
+        unanswered: dict[str, str] | None = None,
+        contamination: Contamination | None = None,
     ) -> Evaluation:
-        """Save verdicts (one per example, in order) and the test set they belong to."""
+        """Save verdicts (one per example that is not `unanswered`, in order) and the test set they belong to."""
+        unanswered = unanswered or {}
         evaluation = Evaluation(
             domain=self.domain,
             model=model,
@@ -167,8 +175,10 @@ class Evaluations:
             libraries=artifacts.library_versions(),
             verdicts=[
                 CheckedAnswer(id=example["id"], **verdict.to_json())
-                for example, verdict in zip(examples, verdicts, strict=True)
+                for example, verdict in zip(_answered(examples, unanswered), verdicts, strict=True)
             ],
+            unanswered=unanswered,
+            contamination=contamination or Contamination("unknown"),
         )
         if not (self.path / EXAMPLES).is_file():
             write_jsonl(self.path / EXAMPLES, [dict(example) for example in examples])
@@ -215,7 +225,7 @@ class Evaluations:
         store = PredictionStore(self.results, evaluation.run)
         predictions = store.read()
         joined = []
-        for example, checked in zip(examples, evaluation.verdicts, strict=True):
+        for example, checked in zip(_answered(examples, evaluation.unanswered), evaluation.verdicts, strict=True):
             row = predictions.get(example_sha256(example))
             if row is None or checked.id != example["id"]:
                 raise InvalidData(
@@ -227,6 +237,28 @@ class Evaluations:
 
     def _again(self) -> str:
         return f"truemark eval {self.domain} --model REF"
+
+
+def _answered(examples: list[Example], unanswered: dict[str, str]) -> list[Example]:
+    return [example for example in examples if example["id"] not in unanswered]
+
+
+def caveats(evaluation: Evaluation) -> list[str]:
+    """What a reader of the scores must know beside them: questions left out, and training data."""
+    notes = []
+    label, left_out, found = evaluation.model.label, len(evaluation.unanswered), evaluation.contamination
+    if left_out:
+        n = len(evaluation.verdicts) + left_out
+        passed = sum(verdict.passed for verdict in evaluation.verdicts)
+        notes.append(
+            f"{label}: {left_out} of {n} questions have no answer and are in no number; with them the accuracy would be "
+            f"{100 * passed / n:.1f} % (all wrong) to {100 * (passed + left_out) / n:.1f} % (all right). The same command asks them again."
+        )
+    if found.state == "contaminated":
+        notes.append(
+            f"{label} was trained on {found.examples} of the test examples: its score is CONTAMINATED ({found.first})."
+        )
+    return notes
 
 
 def test_sets(results: Path, domain: str) -> list[Evaluations]:

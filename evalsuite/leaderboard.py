@@ -11,7 +11,7 @@ from typing import Any
 
 import domains
 from evalsuite.comparison import SHOWN, Row, Scored, compare, find_baseline
-from evalsuite.evaluations import Evaluation, Evaluations, read_engine, test_sets
+from evalsuite.evaluations import Evaluation, Evaluations, caveats, read_engine, test_sets
 from evalsuite.frontier import COLUMNS, Frontier, read_frontiers
 from evalsuite.report import cells, headings, methods, slice_title
 from truemark import __version__
@@ -137,6 +137,7 @@ def _section(evaluations: Evaluations, baseline: str | None, names: Sequence[str
             f"{len(found) - len(latest)} earlier evaluations of {evaluations.domain}, of models that have since been "
             "replaced under the same reference, are not shown."
         )
+    notes += [note for one in latest for note in caveats(one)]
     scored = [Scored(one, evaluations.answers(one, examples)) for one in latest]
     reference = find_baseline(scored, baseline)
     room = domains.get(evaluations.domain)

@@ -115,7 +115,7 @@ class Prediction(BaseModel):
             prompt_tokens=completion.prompt_tokens,
             text=completion.text.encode("utf-8", "replace").decode("utf-8"),
             finish_reason=completion.finish_reason,
-            tokens=len(completion.token_ids) or None,
+            tokens=len(completion.token_ids) or completion.completion_tokens,
             seconds=round(completion.seconds, 4),
             confidence=None if completion.confidence is None else round(completion.confidence, 6),
         )

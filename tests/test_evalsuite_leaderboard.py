@@ -21,7 +21,7 @@ from evalsuite.explorer import BUDGET, LONGEST, blocks, clean, unpack
 from evalsuite.leaderboard import build
 from evalsuite.metrics import Answer, Estimate, Metric
 from tests import evalsuite_helpers as toy
-from truemark import artifacts, cli, runtimes, system
+from truemark import artifacts, cli, runtimes
 from truemark.errors import InvalidData, ModelNotFound, UnknownName
 from truemark.files import read_jsonl, write_json, write_jsonl
 

@@ -27,6 +27,7 @@ VERBS = {
     "eval": "evalsuite.cli:evaluate",
     "score": "evalsuite.cli:score",
     "leaderboard": "evalsuite.cli:leaderboard",
+    "votes": "evalsuite.votes_cli:votes",
     "serve": "serve.cli:serve",
     "ask": "serve.cli:ask",
     "demo": "demos.cli:demo",
