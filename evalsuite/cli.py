@@ -21,6 +21,10 @@ def evaluate(
     ] = None,
     max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 256,
     results: Annotated[Path, typer.Option(help="Where predictions and scores are kept.")] = Path("results"),
+    lm_eval: Annotated[
+        str | None, typer.Option(metavar="TASK,…", help="Run these tasks of lm-evaluation-harness instead.")
+    ] = None,
+    include: Annotated[Path | None, typer.Option(help="Directory with task files for --lm-eval.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the rows as JSON.")] = False,
 ) -> None:
     """Answer a test set with each model, check the answers, and compare with a baseline.
@@ -31,6 +35,11 @@ def evaluate(
     from evalsuite.run import evaluate as run
     from truemark.runtimes.base import Sampling
 
+    if lm_eval is not None:
+        from evalsuite import harness
+
+        print(harness.evaluate(domain, model, lm_eval.split(","), results, limit, include, as_json=as_json))
+        return
     outcome = run(
         domain,
         model,

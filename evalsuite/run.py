@@ -105,10 +105,15 @@ def _prepare(text: str, room: Domain, results: Path, sampling: Sampling, runtime
     engine = runtime or DEFAULT.get(ref.kind, ref.kind)
     if engine not in RUNTIMES:
         raise UnknownName("runtime", engine, RUNTIMES)
-    base = _base_of(ref)
-    model = Model.of(ref, model_sha256(ref), model_sha256(base) if base else None)
+    model = model_of(ref)
     run = run_of(ref, model.sha256, room, engine, sampling)
     return Job(ref, model, run, PredictionStore(results, run))
+
+
+def model_of(ref: ModelRef) -> Model:
+    """What the scores say of a model."""
+    base = _base_of(ref)
+    return Model.of(ref, model_sha256(ref), model_sha256(base) if base else None)
 
 
 def _add_new(jobs: list[Job], job: Job) -> None:
