@@ -321,6 +321,23 @@ def export(
     say(f"{path}: {len(rows)} rows")
 
 
+@app.command()
+def task(
+    domain: Annotated[str, typer.Argument(help=f"One of {', '.join(DOMAINS)}.")],
+    data: Annotated[Path, typer.Option(help="Directory with DOMAIN/test.jsonl.")] = Path("data"),
+    out: Annotated[Path, typer.Option(help="Directory that gets truemark_DOMAIN/.")] = Path("tasks"),
+) -> None:
+    """Write the test set and the check as a task of lm-evaluation-harness, for others to run."""
+    from domains.lm_eval import write_task
+
+    room = get(domain)
+    source = data / domain / "test.jsonl"
+    if not source.is_file():
+        raise InvalidData(f"no data at {source}", mend=f"truemark data build {domain}")
+    path = write_task(room, source, out)
+    say(f"{path}: lm_eval run --include_path {out} --tasks {path.name} --apply_chat_template --model …")
+
+
 @app.command("new-blueprint")
 def new_blueprint(
     name: Annotated[str, typer.Argument(help="Lower-case letters, digits and _.")],

@@ -37,6 +37,10 @@ def evaluate(
         bool, typer.Option("--allow-contaminated", help="Score, and mark, a model trained on test examples.")
     ] = False,
     results: Annotated[Path, typer.Option(help="Where predictions and scores are kept.")] = Path("results"),
+    lm_eval: Annotated[
+        str | None, typer.Option(metavar="TASK,…", help="Run these tasks of lm-evaluation-harness instead.")
+    ] = None,
+    include: Annotated[Path | None, typer.Option(help="Directory with task files for --lm-eval.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the rows as JSON.")] = False,
 ) -> None:
     """Answer a test set with each model, check the answers, and compare with a baseline.
@@ -53,6 +57,11 @@ def evaluate(
     from truemark.runtimes.base import Sampling
     from truemark.runtimes.retries import Budget
 
+    if lm_eval is not None:
+        from evalsuite import harness
+
+        print(harness.evaluate(domain, model, lm_eval.split(","), results, limit, include, as_json=as_json))
+        return
     names = metrics.names(metric or domains.get(domain).METRICS)
     budget = Budget(budget_tokens, budget_usd, price_in, price_out)
     outcome = run(

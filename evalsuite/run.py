@@ -152,10 +152,15 @@ def _prepare(
         sha256 = sha256_json([sha256, sha256_file(file)])
     if not asking.allow_contaminated:
         contamination.refuse(ref.label, len(examples))
-    base = _base_of(ref)
-    model = Model.of(ref, sha256, model_sha256(base) if base else None)
+    model = model_of(ref, sha256)
     run = run_of(ref, model.sha256, room, engine, sampling)
     return Job(ref, model, run, PredictionStore(results, run), options, contamination)
+
+
+def model_of(ref: ModelRef, sha256: str | None = None) -> Model:
+    """What the scores say of a model; `sha256` where more than its own files shapes its answers."""
+    base = _base_of(ref)
+    return Model.of(ref, sha256 or model_sha256(ref), model_sha256(base) if base else None)
 
 
 def _add_new(jobs: list[Job], job: Job) -> None:

@@ -95,7 +95,7 @@ def opened(browser: Browser, path: Path, width: int = 1440, scheme: str = "light
 def names(page: Page) -> list[str]:
     """Names of the shown rows of the last table, in order."""
     rows = page.locator("table.board").last.locator("tr.row:not(.out) .name")
-    return [text for text in rows.all_inner_texts()]
+    return list(rows.all_inner_texts())
 
 
 def row(page: Page, name: str) -> Locator:
