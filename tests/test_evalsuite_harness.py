@@ -125,9 +125,12 @@ def test_a_checkpoint_is_opened_once_and_an_unknown_task_is_said(
     tasks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ref = resolve(str(tiny.checkpoint(tmp_path / "tiny")))
-    run = lambda: harness.run(
-        ref, model_of(ref), "math", ["truemark_math"], tmp_path / "results", limit=2, include=tasks
-    )
+
+    def run() -> harness.HarnessRun:
+        return harness.run(
+            ref, model_of(ref), "math", ["truemark_math"], tmp_path / "results", limit=2, include=tasks
+        )
+
     found = run()
     assert {row.n for row in found.rows} == {2} and all(row.value == 0 for row in found.rows)
     monkeypatch.setattr(harness, "_call", lambda words: pytest.fail("asked twice"))
