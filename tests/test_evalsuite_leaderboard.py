@@ -21,7 +21,7 @@ from evalsuite.explorer import BUDGET, LONGEST, blocks, clean, unpack
 from evalsuite.leaderboard import build
 from evalsuite.metrics import Answer, Estimate, Metric
 from tests import evalsuite_helpers as toy
-from truemark import artifacts, cli, runtimes, system
+from truemark import artifacts, cli, runtimes
 from truemark.errors import InvalidData, ModelNotFound, UnknownName
 from truemark.files import read_jsonl, write_json, write_jsonl
 
@@ -94,7 +94,7 @@ def frontier() -> None:
 class Page(HTMLParser):
     """Every tag, every attribute that can fetch something, and balance."""
 
-    VOID = frozenset({"meta", "br", "line", "circle"})
+    VOID = frozenset({"meta", "br", "input"})
 
     def __init__(self, text: str) -> None:
         super().__init__()
