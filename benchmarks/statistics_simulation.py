@@ -211,7 +211,7 @@ COVERAGE: dict[str, Line] = {
     "Wilson, n = 200, any p": wilson(200),
     "Wilson, n = 30, any p": wilson(30),
     "Wilson, n = 200, p = 0.5": wilson(200, 0.5),
-    "BCa, skewed scores, n = 100": bca_skewed(100),
+    "BCa, skewed scores, n = 200": bca_skewed(200),
     "BCa, five-step scores, n = 100": bca_discrete(100),
     "BCa, skewed scores, 40 families": bca_families(40),
     "paired bootstrap, right and wrong, n = 250": paired(250, 0.3, 0.1),

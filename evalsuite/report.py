@@ -38,9 +38,9 @@ def points(value: float) -> str:
 
 
 def plain(value: float, unit: str, *, signed: bool = False) -> str:
-    """A number in its unit's scale, without the unit: one decimal for shares, points and above 10, else three digits."""
+    """A number in its unit's scale, without the unit: one decimal for shares and points, else three digits."""
     scaled = value * _SCALE.get(unit, 1.0)
-    digits = 1 if unit in ("share", "points") or abs(scaled) >= 10 else 3
+    digits = 1 if unit in ("share", "points") or abs(scaled) >= 10 else 2 if abs(scaled) >= 1 else 3
     text = f"{scaled:{'+' if signed else ''}.{digits}f}".replace("-", "−")
     return text.lstrip("+−") if float(text.replace("−", "-")) == 0 else text
 

@@ -94,7 +94,7 @@ def frontier() -> None:
 class Page(HTMLParser):
     """Every tag, every attribute that can fetch something, and balance."""
 
-    VOID = frozenset({"meta", "br", "line", "circle"})
+    VOID = frozenset({"meta", "br", "input"})
 
     def __init__(self, text: str) -> None:
         super().__init__()

@@ -218,7 +218,7 @@ REPEATS = 400
 
 @pytest.mark.parametrize("name", simulation.COVERAGE)
 def test_95_percent_intervals_cover_95_percent(name: str) -> None:
-    [covered] = simulation.measure({name: simulation.COVERAGE[name]}, REPEATS).values()
+    [covered] = simulation.measure({name: simulation.COVERAGE[name]}, 1000).values()
     assert 0.93 <= covered <= 0.97
 
 
