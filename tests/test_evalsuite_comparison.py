@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,7 @@ from domains.base import Verdict
 from evalsuite import metrics, report
 from evalsuite.comparison import Row, Scored, compare, difference, find_baseline, quantization
 from evalsuite.evaluations import Evaluation, Model
-from evalsuite.metrics import Answer, Estimate, Metric
+from evalsuite.metrics import Answer, Estimate, Mean
 from evalsuite.predictions import Prediction
 from evalsuite.statistics import holm, mcnemar, permutation
 from truemark.errors import ModelNotFound, UnknownName
@@ -20,22 +21,28 @@ FAMILIES = 40
 SAMPLING = {"max_tokens": 64, "temperature": 0.7, "top_p": 0.9, "seed": 3, "stop": []}
 
 
-def scores(answers: list[Answer]) -> np.ndarray:
-    return np.array([np.nan if answer.verdict.score < 0 else answer.verdict.score for answer in answers])
+class OwnScore(Mean):
+    """The verdict's score, where it has one."""
+
+    title, unit, better = "score", "points", "higher"
+
+    def measure(self, answers: Sequence[Answer]) -> np.ndarray:
+        return np.array([np.nan if answer.verdict.score < 0 else answer.verdict.score for answer in answers])
 
 
-def mean(answers: list[Answer]) -> Estimate:
-    return Estimate(float(np.nanmean(scores(answers))))
+class Corpus(OwnScore):
+    """Of all answers, no mean of theirs."""
 
+    title, better = "corpus", "lower"
 
-SCORE = Metric(mean, scores, "score", "points")  # type: ignore[arg-type]
-CORPUS = Metric(lambda answers: Estimate(42.0, signature="pooled|v:1"), scores, "corpus", "points", "lower")  # type: ignore[arg-type]
+    def estimate(self, rows: np.ndarray) -> Estimate:
+        return Estimate(42.0, signature="pooled|v:1")
 
 
 @pytest.fixture(autouse=True)
 def _rows_in_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(metrics.METRICS, "score", f"{__name__}:SCORE")
-    monkeypatch.setitem(metrics.METRICS, "corpus", f"{__name__}:CORPUS")
+    monkeypatch.setitem(metrics.METRICS, "score", f"{__name__}:OwnScore")
+    monkeypatch.setitem(metrics.METRICS, "corpus", f"{__name__}:Corpus")
 
 
 def model(name: str, right: np.ndarray, values: np.ndarray | None = None, families: int = FAMILIES) -> Scored:

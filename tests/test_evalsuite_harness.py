@@ -127,9 +127,7 @@ def test_a_checkpoint_is_opened_once_and_an_unknown_task_is_said(
     ref = resolve(str(tiny.checkpoint(tmp_path / "tiny")))
 
     def run() -> harness.HarnessRun:
-        return harness.run(
-            ref, model_of(ref), "math", ["truemark_math"], tmp_path / "results", limit=2, include=tasks
-        )
+        return harness.run(ref, model_of(ref), "math", ["truemark_math"], tmp_path / "results", limit=2, include=tasks)
 
     found = run()
     assert {row.n for row in found.rows} == {2} and all(row.value == 0 for row in found.rows)

@@ -19,7 +19,7 @@ import domains
 from evalsuite import html, metrics
 from evalsuite.explorer import BUDGET, LONGEST, blocks, clean, unpack
 from evalsuite.leaderboard import build
-from evalsuite.metrics import Answer, Estimate, Metric
+from evalsuite.metrics import Answer, Mean
 from tests import evalsuite_helpers as toy
 from truemark import artifacts, cli, runtimes
 from truemark.errors import InvalidData, ModelNotFound, UnknownName
@@ -30,17 +30,16 @@ HOSTILE = (
 )
 
 
-def lengths(answers: Sequence[Answer]) -> np.ndarray:
-    return np.array([float(len(answer.prediction.text)) for answer in answers])
+class Length(Mean):
+    """Characters of an answer."""
 
+    title, unit, better = "length", "count", "lower"
 
-LENGTH = Metric(
-    lambda answers: Estimate(float(lengths(answers).mean()), signature="characters|v:1"),
-    lengths,
-    "length",
-    "count",
-    "lower",
-)
+    def measure(self, answers: Sequence[Answer]) -> np.ndarray:
+        return np.array([float(len(answer.prediction.text)) for answer in answers])
+
+    def signature(self) -> str:
+        return "characters|v:1"
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +63,7 @@ def here(evaluated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     """Each test changes a copy of its own."""
     shutil.copytree(evaluated, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(metrics.METRICS, "length", f"{__name__}:LENGTH")
+    monkeypatch.setitem(metrics.METRICS, "length", f"{__name__}:Length")
 
 
 def evaluate(*words: str) -> None:

@@ -35,7 +35,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.chdir(folder)
         patch.setitem(domains.DOMAINS, toy.NAME, toy.__name__)
         patch.setitem(runtimes.RUNTIMES, toy.RUNTIME, f"{toy.__name__}:ToyRuntime")
-        patch.setitem(metrics.METRICS, "length", f"{board}:LENGTH")
+        patch.setitem(metrics.METRICS, "length", f"{board}:Length")
         toy.write_data(Path("data/toy/test.jsonl"), 120)
         toy.checkpoint(Path("base"), rate=0.1)
         toy.adapter(Path("runs/a"), Path("base"), rate=0.8, seed=1)
