@@ -116,8 +116,8 @@ def _scored(results: Path, domain: str, wanted: set[tuple[str, str]]) -> dict[tu
 
 
 def _values(name: str, pair: tuple[Answer, Answer]) -> tuple[float, float] | None:
-    score = metrics.get(name)
-    a, b = (score([answer]).value for answer in pair)
+    metric = metrics.get(name)
+    a, b = (metric.score([answer]).value for answer in pair)
     return None if a is None or b is None else (a, b)
 
 

@@ -148,7 +148,7 @@ class BatchedRuntime:
                 logits, mask, position = logits[copies], mask[copies], position[copies]
             chosen = [choose(logits[i], sampling, randoms[row]) for i, row in enumerate(rows)]
             if said is not None:
-                for row, logprob in zip(rows, _logprobs(logits, chosen), strict=True):
+                for row, logprob in zip(rows, logprobs_of(logits, chosen), strict=True):
                     said[row].append(logprob)
             for row, token in zip(rows, chosen, strict=True):
                 last[row] = last[row] if row in ended else token
@@ -167,7 +167,7 @@ class BatchedRuntime:
             position = position[:, -1:] + 1
 
 
-def _logprobs(logits: np.ndarray, chosen: list[int]) -> list[float]:
+def logprobs_of(logits: np.ndarray, chosen: list[int]) -> list[float]:
     """Log-probabilities of one token of each row of logits [B, V]."""
     import numpy as np
 

@@ -91,7 +91,9 @@ class Seq2SeqRuntime(BatchedRuntime):
         text: str = self.tokenizer.decode(tokens, skip_special_tokens=True)
         return text
 
-    def _steps(self, prompts: list[list[int]], sampling: Sampling, seeds: list[int]) -> Iterator[list[int]]:
+    def _steps(
+        self, prompts: list[list[int]], sampling: Sampling, seeds: list[int], said: list[list[float]] | None = None
+    ) -> Iterator[list[int]]:
         """The encoder reads the prompts once; the decoder then writes a token a step for all rows."""
         import numpy as np
         import torch
@@ -118,6 +120,8 @@ class Seq2SeqRuntime(BatchedRuntime):
             for row in range(len(prompts)):
                 if row not in ended:
                     last[row] = choose(logits[row], sampling, randoms[row])
+                    if said is not None:
+                        said[row] += logprobs_of(logits[row : row + 1], [last[row]])
                     if last[row] in self._eos:
                         ended.add(row)
             yield list(last)
