@@ -10,7 +10,7 @@ from truemark.chat import Message
 from truemark.errors import EngineError, MissingDependency, ModelNotFound
 from truemark.models import ModelRef
 from truemark.runtimes.base import Sampling
-from truemark.runtimes.batched import BatchedRuntime
+from truemark.runtimes.batched import BatchedRuntime, logprobs_of
 from truemark.runtimes.text import choose
 
 if TYPE_CHECKING:
