@@ -3,10 +3,10 @@
 import datasets
 import evaluate
 import numpy as np
-from benchmarks.nltk_wordnet import open_reader
 from nltk import word_tokenize
 from nltk.translate import meteor_score
 
+from benchmarks.nltk_wordnet import open_reader
 from evalsuite.metrics import wordnet
 
 
