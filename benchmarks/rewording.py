@@ -129,7 +129,7 @@ def _rouge(left: list[str], right: list[str]) -> list[float]:
 def _meteor(wordnet: Path) -> Scorer:
     from nltk.translate.meteor_score import meteor_score
 
-    from evalsuite.metrics.wordnet import open_reader
+    from benchmarks.nltk_wordnet import open_reader
 
     opened = open_reader(wordnet)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.nltk_wordnet import open_reader
 from evalsuite import metrics
 from evalsuite.metrics import lcs, wordnet
-from evalsuite.metrics.bleu import overlap
+from evalsuite.metrics.bleu import overlap, words
 from tests.evalsuite_texts import WORDS, answer, pairs, write_wordnet
 from truemark.errors import MissingDependency
 
@@ -74,7 +76,7 @@ def _equals_nltk(source: Path) -> None:
     from nltk import word_tokenize
     from nltk.translate.meteor_score import single_meteor_score
 
-    reader = wordnet.open_reader(source)
+    reader = open_reader(source)
     wanted = [
         single_meteor_score(
             word_tokenize(gold, preserve_line=True), word_tokenize(text, preserve_line=True), wordnet=reader
@@ -97,7 +99,22 @@ def test_meteor_with_the_whole_wordnet() -> None:
         source = wordnet.directory()
     except MissingDependency as error:
         pytest.skip(str(error))
-    assert {"dog", "domestic_dog"} & wordnet.synonyms(source, "dogs") == {"dog"}
+    reader = open_reader(source)
+    forms = random.Random(0).sample(sorted(reader.all_lemma_names()), 400)
+    for form in [
+        *forms,
+        *(f"{form}{ending}" for form in forms for ending in ("s", "es", "ing", "men", "est")),
+        "ran",
+        "better",
+        "ready",
+        "dowier",
+        "",
+        "s",
+        "état",
+        "日本",
+    ]:
+        names = {lemma.name() for synset in reader.synsets(form) for lemma in synset.lemmas()}
+        assert wordnet.synonyms(source, form) == {name for name in names if "_" not in name} | {form}, form
     _equals_nltk(source)
 
 
@@ -130,6 +147,14 @@ def test_nltk_words_of_marks(text: str) -> None:
 
 
 @settings(max_examples=300, deadline=None)
+@given(LINES, st.text(st.sampled_from("a5 .,-\n\t&;<>'\"/:[`{~é。quotamp"), max_size=30))
+def test_words_of_bleu(line: str, marks: str) -> None:
+    tokenizer = pytest.importorskip("sacrebleu.metrics").BLEU().tokenizer
+    for text in (line, marks, f"{line}{marks}", "<skipped> &amp;lt; 3.-\n5"):
+        assert words(text) == tokenizer(text.rstrip()).split()
+
+
+@settings(max_examples=300, deadline=None)
 @given(TOKENS, TOKENS)
 def test_subsequences(a: list[str], b: list[str]) -> None:
     table = [[0] * (len(b) + 1) for _ in range(len(a) + 1)]
@@ -146,7 +171,9 @@ def test_subsequences(a: list[str], b: list[str]) -> None:
 @settings(max_examples=300, deadline=None)
 @given(TOKENS, TOKENS)
 def test_overlap(a: list[str], b: list[str]) -> None:
-    assert overlap(a, b) == sum(min(a.count(one), b.count(one)) for one in set(a))
+    for n in (1, 2, 3):
+        left, right = (["".join(text[i : i + n]) for i in range(len(text) - n + 1)] for text in (a, b))
+        assert overlap(a, b, n) == sum(min(left.count(one), right.count(one)) for one in set(left))
 
 
 @settings(max_examples=100, deadline=None)

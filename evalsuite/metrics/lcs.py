@@ -49,6 +49,8 @@ def positions(a: Sequence[str], b: Sequence[str]) -> list[int]:
 
     From the last cell: a match is taken; else the way leads left where the cell to the left is greater than the one above, else up.
     """
+    if set(a).isdisjoint(b):
+        return []
     rows = table(a, b)
     i, j, found = len(a), len(b), []
     while i > 0 and j > 0:

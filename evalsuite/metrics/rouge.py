@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from evalsuite.metrics.base import Answer, Mean
-from evalsuite.metrics.bleu import grams, overlap
+from evalsuite.metrics.bleu import overlap
 from evalsuite.metrics.lcs import length, positions
 
 _TOKEN = re.compile("[a-z0-9]+")
@@ -44,8 +44,8 @@ class Rouge1(Rouge):
 
     def of(self, gold: str, text: str) -> float:
         """Shared n-grams."""
-        left, right = grams(tokens(gold), self.n), grams(tokens(text), self.n)
-        return f1(overlap(left, right), max(len(right), 1), max(len(left), 1))
+        left, right = tokens(gold), tokens(text)
+        return f1(overlap(left, right, self.n), max(len(right) - self.n + 1, 1), max(len(left) - self.n + 1, 1))
 
 
 class Rouge2(Rouge1):
@@ -92,12 +92,15 @@ def f1(hits: int, n: int, m: int) -> float:
     return 2 * precision * recall / (precision + recall) if precision + recall > 0 else 0.0
 
 
-def union_hits(left: Sequence[Sequence[str]], right: Sequence[Sequence[str]]) -> int:
+def union_hits(left: Sequence[tuple[str, ...]], right: Sequence[tuple[str, ...]]) -> int:
     """Tokens of reference lines in the union of their subsequences, none counted more often than either text has it."""
     spare = Counter(token for line in right for token in line) & Counter(token for line in left for token in line)
+    lines = set(right)
     hits = 0
     for line in left:
-        for place in sorted(set().union(*(positions(line, other) for other in right))):
+        whole = line in lines  # then the union is all of it
+        places = range(len(line)) if whole else sorted(set().union(*(positions(line, other) for other in right)))
+        for place in places:
             if spare[line[place]] > 0:
                 spare[line[place]] -= 1
                 hits += 1

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from evalsuite.metrics.base import Answer, Estimate, Metric
-from evalsuite.metrics.bleu import ORDER, grams, score
+from evalsuite.metrics.bleu import ORDER, grams, score, words
 from evalsuite.metrics.sacre import metrics
 
 SAMPLE = 1000
@@ -41,8 +41,8 @@ class SelfBleu(Metric):
 
     def estimate(self, rows: np.ndarray) -> Estimate:
         """Mean over the sample; None below two answers."""
-        tokenize = metrics().BLEU().tokenizer
-        texts = [tokenize(text.rstrip()).split() for _, text in self.condense(rows)]
+        metrics()
+        texts = [words(text) for _, text in self.condense(rows)]
         found = self_bleu(texts)
         signature = f"sacrebleu tok:13a|smooth:exp|eff:yes|texts:{len(texts)} of at most {SAMPLE}"
         return Estimate(float(np.mean(found)) if found else None, signature=signature)

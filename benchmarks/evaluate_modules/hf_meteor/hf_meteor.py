@@ -6,6 +6,7 @@ import numpy as np
 from nltk import word_tokenize
 from nltk.translate import meteor_score
 
+from benchmarks.nltk_wordnet import open_reader
 from evalsuite.metrics import wordnet
 
 
@@ -16,7 +17,7 @@ class HfMeteor(evaluate.Metric):
         return evaluate.MetricInfo(description="", citation="", features=features)
 
     def _compute(self, predictions, references):
-        reader = wordnet.open_reader(wordnet.directory())
+        reader = open_reader(wordnet.directory())
         scores = [
             meteor_score.single_meteor_score(
                 word_tokenize(reference, preserve_line=True), word_tokenize(text, preserve_line=True), wordnet=reader
