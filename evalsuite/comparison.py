@@ -58,7 +58,9 @@ class Difference:
     n: int
     families: int
     detectable: float | None
-    """Beside "no difference": the true difference that this table would find with a chance of 80 %; else None."""
+    """Beside "no difference": the true difference that this table would find with a chance of 80 %; else None.
+
+    None too where so few families, and so many comparisons, could find nothing however large."""
     of_score: bool
     """Whether `value` is the difference of the two scores; False for a corpus metric, whose score is no mean of examples."""
 

@@ -44,7 +44,7 @@ class Axis:
         ends = [0.0, *(bound for row in rows if row.difference for bound in row.difference.interval)]
         low, high = min(ends), max(ends)
         step = next(
-            step for step in (0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5, 1.0) if (high - low) / step <= 4 or step == 1
+            step for step in (0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5, 1.0) if (high - low) / step <= 2.5 or step == 1
         )
         first, last = int(low // step), -int(-high // step)
         if first == last:

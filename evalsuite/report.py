@@ -68,11 +68,11 @@ def difference(d: Difference, unit: str = "share") -> str:
 
 
 def undetected(d: Difference, unit: str = "share") -> str:
-    """Beside "no difference": `no difference; ≥ 12.3 would show`. Empty where a difference is found."""
+    """Beside "no difference": `no difference; ≥ 12.3 would show`, or that nothing could have. Empty where a difference is found."""
     if d.significant:
         return ""
     if d.detectable is None:
-        return "no difference; too little to tell"
+        return f"{d.families} families are too few to tell"
     return f"no difference; ≥ {plain(d.detectable, unit)} would show"
 
 

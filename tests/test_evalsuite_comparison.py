@@ -127,6 +127,13 @@ def test_families_that_lean_together_are_not_taken_for_many_examples() -> None:
     assert row.difference.mcnemar < 1e-9 and row.difference.p > 0.3 and not row.difference.significant
 
 
+def test_too_few_families_are_said_to_be() -> None:
+    base, better = model("base", draw(0.1, 1), families=4), model("better", draw(0.9, 2), families=4)
+    row = overall(compare([base, better], base))["better"]
+    assert row.difference is not None and row.difference.p == 2 / 2**4 and row.difference.detectable is None
+    assert report.cells(row)[7] == "0.125; 4 families are too few to tell"
+
+
 def test_groups_in_place_of_ranks() -> None:
     rates = {"best": 0.8, "next": 0.78, "base": 0.2}
     scored = [model(name, draw(rate, seed)) for seed, (name, rate) in enumerate(rates.items())]

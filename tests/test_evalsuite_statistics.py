@@ -201,7 +201,9 @@ def test_the_detectable_difference_by_hand() -> None:
     assert minimum_detectable(np.zeros(100)) is None
     never = minimum_detectable(np.zeros(100), bounds=(-1, 1))
     assert never is not None and 0.04 < never < 0.06
-    assert minimum_detectable(np.ones(1), bounds=(-1, 1)) is None
+    assert minimum_detectable(d, np.arange(200) % 5) is None, "2^(1-5) > 0.05: no difference is large enough"
+    assert minimum_detectable(d, np.arange(200) % 6) is not None
+    assert minimum_detectable(d, np.arange(200) % 6, alpha=0.05 / 4) is None
 
 
 def test_a_million_differences() -> None:

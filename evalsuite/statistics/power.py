@@ -25,11 +25,11 @@ def minimum_detectable(
     tests pass alpha / m, the level at which Holm begins.
 
     Where no unit differs from another, the spread is that of the share that may go unseen (rule of three) within `bounds`;
-    None without bounds, or where one unit is all there is. Raises ValueError as `bca`.
+    None without bounds, or where n units are too few for a sign-flip test to reach `alpha` at all (2^(1-n)). Raises ValueError as `bca`.
     """
     sums, sizes = units(differences, clusters)
     n = len(sums)
-    if n == 1:
+    if 2.0 ** (1 - n) > alpha:
         return None
     if is_constant(sums, sizes):
         if bounds is None:
