@@ -261,7 +261,7 @@ def test_votes_from_predictions_to_a_report(evaluated: Path, capsys: pytest.Capt
                 store.add(name, task.item, choice)  # type: ignore[arg-type]
     cli.run(["votes", "toy", "--json"])
     found = json.loads(capsys.readouterr().out)
-    assert found["standings"][0]["ref"] == "runs/a" and found["alpha"]["value"] > 0.4
+    assert found["standings"][0]["ref"] == "runs/a" and found["alpha"]["value"] > 0.2  # a fifth of the votes are noise
     [row] = [row for row in found["correlation"]["metrics"] if row["metric"] == "accuracy"]
     assert (
         0.8 < row["agreement"] < 1
