@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import argparse
 import re
-import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -39,7 +37,6 @@ from truemark.sentences import directory, load
 
 HERE = Path(__file__).parent
 SEED, SOURCES, POSITIVES, PER_KIND, ROUNDS = 7, 4000, 700, 450, 500
-FILES = ("index.noun", "index.verb", "index.adj", "index.adv", "data.noun", "data.verb", "data.adj", "data.adv", "noun.exc", "verb.exc", "adj.exc", "adv.exc", "cntlist.rev")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -130,31 +127,18 @@ def _rouge(left: list[str], right: list[str]) -> list[float]:
 
 
 def _meteor(wordnet: Path) -> Scorer:
-    from nltk import data
-    from nltk.corpus.reader.wordnet import WordNetCorpusReader
-    from nltk.data import FileSystemPathPointer
     from nltk.translate.meteor_score import meteor_score
+
+    from benchmarks.nltk_wordnet import open_reader
+
+    opened = open_reader(wordnet)
 
     def words(text: str) -> list[str]:
         return re.findall(r"\w+", text.lower())
 
-    def score(left: list[str], right: list[str]) -> list[float]:
-        with tempfile.TemporaryDirectory() as scratch:
-            place = Path(scratch) / "corpora" / "wordnet"
-            place.mkdir(parents=True)
-            for name in FILES:
-                shutil.copy(wordnet / name, place)
-            # Debian leaves out the names of lexicographers and the index by sense: METEOR uses neither, but the reader opens them
-            (place / "index.sense").touch()
-            (place / "lexnames").write_text("".join(f"{n:02}\tunnamed.{n}\t1\n" for n in range(45)))
-            data.path.append(scratch)  # nltk opens nothing outside its data path
-            opened: Any = WordNetCorpusReader(FileSystemPathPointer(str(place)), None)
-            return [
-                meteor_score([words(against)], words(text), wordnet=opened)
-                for against, text in zip(left, right, strict=True)
-            ]
-
-    return score
+    return lambda left, right: [
+        meteor_score([words(against)], words(text), wordnet=opened) for against, text in zip(left, right, strict=True)
+    ]
 
 
 def _bertscore(left: list[str], right: list[str]) -> list[float]:

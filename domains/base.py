@@ -7,6 +7,9 @@ from dataclasses import asdict, dataclass, field
 from random import Random
 from typing import Any, Protocol, TypedDict
 
+METRICS = ("accuracy", "tokens_per_second")
+"""What every evaluation shows."""
+
 
 class Example(TypedDict):
     """One row of `data/DOMAIN/{train,dev,test}.jsonl`."""
@@ -88,6 +91,8 @@ class Domain(Protocol):
     """Every `meta["slice"]` of the test set with a line that says what it holds."""
     LEVELS: dict[str, str]
     """Every `meta["level"]` (difficulty, curriculum) from first to last with a line that explains it; empty where there are none."""
+    METRICS: tuple[str, ...]
+    """Rows of `evalsuite.metrics.METRICS` that its evaluations show: `METRICS` of this module where nothing more tells."""
     CARD: Card
 
     def messages(self, question: str) -> list[dict[str, str]]:

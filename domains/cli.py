@@ -152,9 +152,11 @@ def make_pairs(
     domain: Annotated[str, typer.Argument(help=f"One of {', '.join(DOMAINS)}.")],
     source: Annotated[
         list[Path],
-        typer.Option("--from", help="Answers (`data sample`, predictions of `eval`), or a directory of them."),
+        typer.Option("--from", help="Answers (`data sample`, predictions of `eval`), a directory of them, or `votes`."),
     ] = [],  # noqa: B006
-    votes: Annotated[list[Path], typer.Option(help="Human votes: {id, prompt, a, b, vote}.")] = [],  # noqa: B006
+    votes: Annotated[
+        list[str], typer.Option(metavar="URL", help="Human votes: a store, or a file of {id, prompt, a, b, vote}.")
+    ] = [],  # noqa: B006
     k: Annotated[int, typer.Option(min=1, help="Pairs of an example at most.")] = 4,
     gold: Annotated[bool, typer.Option("--gold", help="Where no answer passed, prefer the example's own.")] = False,
     data: Annotated[Path, typer.Option(help="Directory with DOMAIN/{train,dev}.jsonl.")] = Path("data"),
@@ -168,7 +170,18 @@ def make_pairs(
     if not source and not votes:
         raise InvalidData("no answers and no votes to make pairs of", mend=f"truemark data pairs {domain} --from FILE")
     path = out or data / domain / pairs.FILE
-    held_out = [row.get("id", "") for row in _rows_of(data / domain / "test.jsonl")]
+    source, votes = (
+        [one for one in source if str(one) != "votes"],
+        [*votes, *("votes" for one in source if str(one) == "votes")],
+    )
+    test = _rows_of(data / domain / "test.jsonl")
+    stores = [one for one in votes if pairs.is_store(one)]
+    if stores and not test:
+        raise InvalidData(
+            f"no test set at {data / domain / 'test.jsonl'}: which votes are on it, and must not be trained on, cannot be told",
+            mend=f"truemark data build {domain}",
+        )
+    held_out = [row.get("id", "") for row in test]
     rows: list[dict[str, Any]] = []
     counts = pairs.Counts()
     if source:
@@ -177,7 +190,9 @@ def make_pairs(
             examples += read_examples(data / domain / "dev.jsonl", domain)
         answers = pairs.read_answers(pairs.files(source), [example["id"] for example in examples], held_out)
         rows, counts = pairs.from_answers(room, examples, answers, k=k, gold=gold)
-    rows += pairs.from_votes(votes, room, held_out, counts)
+    rows += pairs.from_votes([Path(one) for one in votes if one not in stores], room, held_out, counts)
+    for one in stores:
+        rows += pairs.from_store(one, room, test, counts)
     if as_json:
         print(json.dumps({"path": str(path), **asdict(counts)}, indent=2))
     say(
@@ -185,6 +200,8 @@ def make_pairs(
     )
     for why, count in counts.left_out.items():
         say(f"left out: {count} {why}")
+    if not rows and not source:
+        raise InvalidData("no pair: no vote chooses between two answers that may be trained on", mend="truemark demo")
     if not rows:
         raise InvalidData(
             "no pair: no example has an answer that passed and one that failed",
@@ -302,6 +319,23 @@ def export(
     path = out or data / f"{domain}.{split}.{format}.jsonl"
     write_jsonl(path, rows)
     say(f"{path}: {len(rows)} rows")
+
+
+@app.command()
+def task(
+    domain: Annotated[str, typer.Argument(help=f"One of {', '.join(DOMAINS)}.")],
+    data: Annotated[Path, typer.Option(help="Directory with DOMAIN/test.jsonl.")] = Path("data"),
+    out: Annotated[Path, typer.Option(help="Directory that gets truemark_DOMAIN/.")] = Path("tasks"),
+) -> None:
+    """Write the test set and the check as a task of lm-evaluation-harness, for others to run."""
+    from domains.lm_eval import write_task
+
+    room = get(domain)
+    source = data / domain / "test.jsonl"
+    if not source.is_file():
+        raise InvalidData(f"no data at {source}", mend=f"truemark data build {domain}")
+    path = write_task(room, source, out)
+    say(f"{path}: lm_eval run --include_path {out} --tasks {path.name} --apply_chat_template --model …")
 
 
 @app.command("new-blueprint")

@@ -60,6 +60,16 @@ def findings(splits: Mapping[str, Sequence[Example]]) -> Iterator[Finding]:
         yield from _once(_windows(splits["train"], held_out, splits[held_out], opening), reported)
 
 
+def overlap(train: Sequence[Example], test: Sequence[Example]) -> Iterator[Finding]:
+    """Every test example that repeats a training example, reported once by the strictest measure."""
+    splits = {"train": train, "test": test}
+    opening = _opening(splits)
+    reported: set[str] = set()
+    between = (f for f in _same(splits, opening) if f.left.startswith("test:") and f.right.startswith("train:"))
+    yield from _once(between, reported)
+    yield from _once(_windows(train, "test", test, opening), reported)
+
+
 def _once(found: Iterator[Finding], reported: set[str]) -> Iterator[Finding]:
     for finding in found:
         if finding.left not in reported:

@@ -20,7 +20,7 @@ def read_examples(path: Path, domain: str) -> list[Example]:
     if not rows:
         raise InvalidData(f"{path} is empty: expected one example a line", mend=f"truemark data build {domain}")
     for number, row in enumerate(rows, 1):
-        _refuse_bad_row(f"{path}: example {number}", row)
+        refuse_bad_row(f"{path}: example {number}", row)
     seen: set[str] = set()
     twice = sorted({row["id"] for row in rows if row["id"] in seen or seen.add(row["id"])})  # type: ignore[func-returns-value]
     if twice:
@@ -31,7 +31,8 @@ def read_examples(path: Path, domain: str) -> list[Example]:
     return [cast("Example", row) for row in rows]
 
 
-def _refuse_bad_row(where: str, row: dict[str, Any]) -> None:
+def refuse_bad_row(where: str, row: dict[str, Any]) -> None:
+    """Raise InvalidData, beginning with `where`, for a row that is no example."""
     for field, kind in _FIELDS.items():
         if not isinstance(row.get(field), kind):
             found = type(row[field]).__name__ if field in row else "nothing"

@@ -3,7 +3,8 @@
     rows, counts = from_answers(domain, examples, answers, k=4)
 
 A pair is `{"id", "prompt": [messages], "chosen": text, "rejected": text, "meta"}`, the form of TRL's preference data with the prompt
-apart. Human votes give pairs too: `{"id", "prompt", "a", "b", "vote": "a" | "b" | "tie"}` a line, where `prompt` is messages or a question.
+apart. Human votes give pairs too, from the store of `truemark/votes.py` or as `{"id", "prompt", "a", "b", "vote": "a" | "b" | "tie"}` a line,
+where `prompt` is messages or a question.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from domains.base import Domain, Example, Verdict, asked
+from domains.contamination import words
 from truemark.console import progress
 from truemark.errors import InvalidData
 from truemark.files import read_jsonl, sha256_json
+from truemark.votes import STORE, Vote, open_store
 
 FILE = "pairs.jsonl"
 VOTES = ("a", "b", "tie")
@@ -148,6 +151,59 @@ def from_votes(paths: Sequence[Path], domain: Domain, held_out: Iterable[str], c
             rows.append(_pair(name, messages, str(chosen), str(rejected), {"source": "vote"}))
             counts.votes += 1
     return rows
+
+
+def is_store(source: str) -> bool:
+    """Whether votes named on the command line lie in a store: `votes` for the usual one, a URL, or a file of SQLite."""
+    if source == "votes" or "://" in source:
+        return True
+    path = Path(source)
+    if not path.is_file():
+        return path.suffix in (".sqlite", ".db")
+    with path.open("rb") as stream:
+        return stream.read(16) == b"SQLite format 3\0"
+
+
+def from_store(source: str, domain: Domain, test: Sequence[dict[str, Any]], counts: Counts) -> list[dict[str, Any]]:
+    """Pairs of the votes in a store, one for an item that most of its annotators decided alike.
+
+    Votes on the `test` examples (rows, by id or by the question's words) are left out and counted: people judge those to compare
+    models, and nothing may be trained on them. Raises what `open_store` does.
+    """
+    held_out = {row.get("id") for row in test}
+    questions = {_said(row.get("messages", [])) for row in test}
+    with open_store(STORE if source == "votes" else source, create=False) as store:
+        votes = store.votes(domain.NAME)
+    by_item: dict[str, list[Vote]] = {}
+    for vote in votes:
+        by_item.setdefault(vote.item.id, []).append(vote)
+    rows = []
+    for id, own in by_item.items():
+        item = own[0].item
+        balance = sum({"a": 1, "b": -1, "tie": 0}[vote.choice] for vote in own)
+        chosen, rejected = (item.a, item.b) if balance > 0 else (item.b, item.a)
+        if item.example in held_out or _said(item.prompt) in questions:
+            counts.leave_out("judged items of the test set, which nothing may be trained on")
+        elif not balance or plain(chosen.text) == plain(rejected.text):
+            counts.leave_out("ties and repeated votes")
+        else:
+            meta = {"source": "vote", "votes": len(own), "margin": abs(balance)}
+            rows.append(
+                _pair(
+                    f"{item.example or 'asked'}/{id[:12]}",
+                    [dict(message) for message in item.prompt],
+                    chosen.text,
+                    rejected.text,
+                    meta,
+                )
+            )
+            counts.votes += 1
+    return rows
+
+
+def _said(messages: Sequence[Any]) -> tuple[str, ...]:
+    """The words of the last thing a user says."""
+    return words(next((str(m["content"]) for m in reversed(messages) if m.get("role") == "user"), ""))
 
 
 def _texts(examples: Sequence[Example], answers: Sequence[dict[str, Any]], counts: Counts) -> dict[str, list[str]]:

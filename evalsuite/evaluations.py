@@ -10,6 +10,7 @@ A folder per test set: scores on another test set, or on a sample of it, never m
 
 from __future__ import annotations
 
+import hashlib
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -18,11 +19,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from domains.base import Example, Verdict
 from domains.examples import read_examples
+from evalsuite.contaminated import Contamination
 from evalsuite.data import example_sha256, examples_sha256
 from evalsuite.metrics import Answer
 from evalsuite.predictions import PredictionStore, Run
 from truemark import artifacts
-from truemark.errors import InvalidData
+from truemark.chat import read_template
+from truemark.errors import InvalidData, TruemarkError
 from truemark.files import sha256_json, write_json, write_jsonl
 from truemark.models import ALIASES, ModelRef
 from truemark.runtimes.base import Sampling
@@ -55,6 +58,10 @@ class Model(_Strict):
     """State of the artifact's `mark.json` (`passed`, `undecided`, `failed`); None without one."""
     failed: bool = False
     """An export that was kept although its mark failed."""
+    adapter_sha256: str | None = None
+    """Of an adapter its own hash, of an export that of the adapter it was made from."""
+    template_sha256: str | None = None
+    """Hash of the chat template; None where it is out of sight."""
 
     @classmethod
     def of(cls, model: ModelRef, sha256: str, base_sha256: str | None) -> Model:
@@ -69,6 +76,7 @@ class Model(_Strict):
                 format=model.kind,
                 sha256=sha256,
                 embedded=model.embedded is not None,
+                template_sha256=template_sha256(model.path),
             )
         manifest = model.artifact.manifest
         state = mark_state(model.artifact.path)
@@ -84,6 +92,10 @@ class Model(_Strict):
             embedded=manifest.base.ref in ALIASES,
             mark=state,
             failed=manifest.failed or state == "failed",
+            adapter_sha256=model.artifact.sha
+            if manifest.kind == "adapter"
+            else next((parent.sha256 for parent in manifest.parents), None),
+            template_sha256=template_sha256(model.artifact.path),
         )
 
 
@@ -114,7 +126,11 @@ class Evaluation(_Strict):
     machine: str
     libraries: dict[str, str]
     verdicts: list[CheckedAnswer]
-    """In the order of the examples."""
+    """In the order of the examples that have an answer."""
+    unanswered: dict[str, str] = Field(default_factory=dict)
+    """Example id → why an endpoint gave no answer. These are in no number."""
+    contamination: Contamination = Contamination("unknown")
+    """What is known of the training data."""
 
     @property
     def run(self) -> Run:
@@ -140,8 +156,11 @@ class Evaluations:
         *,
         engine_sha256: str,
         limit: int | None,
+        unanswered: dict[str, str] | None = None,
+        contamination: Contamination | None = None,
     ) -> Evaluation:
-        """Save verdicts (one per example, in order) and the test set they belong to."""
+        """Save verdicts (one per example that is not `unanswered`, in order) and the test set they belong to."""
+        unanswered = unanswered or {}
         evaluation = Evaluation(
             domain=self.domain,
             model=model,
@@ -156,8 +175,10 @@ class Evaluations:
             libraries=artifacts.library_versions(),
             verdicts=[
                 CheckedAnswer(id=example["id"], **verdict.to_json())
-                for example, verdict in zip(examples, verdicts, strict=True)
+                for example, verdict in zip(_answered(examples, unanswered), verdicts, strict=True)
             ],
+            unanswered=unanswered,
+            contamination=contamination or Contamination("unknown"),
         )
         if not (self.path / EXAMPLES).is_file():
             write_jsonl(self.path / EXAMPLES, [dict(example) for example in examples])
@@ -204,7 +225,7 @@ class Evaluations:
         store = PredictionStore(self.results, evaluation.run)
         predictions = store.read()
         joined = []
-        for example, checked in zip(examples, evaluation.verdicts, strict=True):
+        for example, checked in zip(_answered(examples, evaluation.unanswered), evaluation.verdicts, strict=True):
             row = predictions.get(example_sha256(example))
             if row is None or checked.id != example["id"]:
                 raise InvalidData(
@@ -216,6 +237,28 @@ class Evaluations:
 
     def _again(self) -> str:
         return f"truemark eval {self.domain} --model REF"
+
+
+def _answered(examples: list[Example], unanswered: dict[str, str]) -> list[Example]:
+    return [example for example in examples if example["id"] not in unanswered]
+
+
+def caveats(evaluation: Evaluation) -> list[str]:
+    """What a reader of the scores must know beside them: questions left out, and training data."""
+    notes = []
+    label, left_out, found = evaluation.model.label, len(evaluation.unanswered), evaluation.contamination
+    if left_out:
+        n = len(evaluation.verdicts) + left_out
+        passed = sum(verdict.passed for verdict in evaluation.verdicts)
+        notes.append(
+            f"{label}: {left_out} of {n} questions have no answer and are in no number; with them the accuracy would be "
+            f"{100 * passed / n:.1f} % (all wrong) to {100 * (passed + left_out) / n:.1f} % (all right). The same command asks them again."
+        )
+    if found.state == "contaminated":
+        notes.append(
+            f"{label} was trained on {found.examples} of the test examples: its score is CONTAMINATED ({found.first})."
+        )
+    return notes
 
 
 def test_sets(results: Path, domain: str) -> list[Evaluations]:
@@ -253,6 +296,16 @@ def read_engine(results: Path, domain: str, sha256: str) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def template_sha256(path: Path | None) -> str | None:
+    """Hash of the chat template saved in a model's directory; None where there is none to read."""
+    if path is None or not path.is_dir():
+        return None
+    try:
+        return hashlib.sha256(read_template(path).encode()).hexdigest()
+    except (TruemarkError, OSError, ValueError):
+        return None
 
 
 def mark_state(path: Path) -> str | None:

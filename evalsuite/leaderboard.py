@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import domains
-from evalsuite.comparison import Row, Scored, compare, find_baseline
-from evalsuite.evaluations import Evaluation, Evaluations, read_engine, test_sets
+from evalsuite.comparison import SHOWN, Row, Scored, compare, find_baseline
+from evalsuite.evaluations import Evaluation, Evaluations, caveats, read_engine, test_sets
 from evalsuite.frontier import COLUMNS, Frontier, read_frontiers
-from evalsuite.report import HEADINGS, cells, slice_title
+from evalsuite.report import cells, headings, methods, slice_title
 from truemark import __version__
 from truemark.console import say
 from truemark.errors import InvalidData
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Board:
         return max(self.evaluations, key=lambda evaluation: evaluation.created).libraries
 
     def to_json(self) -> dict[str, Any]:
-        """`leaderboard.json`; `schema_version` rises when a field changes its meaning."""
+        """`leaderboard.json` as leaderboard.schema.json has it; `schema_version` rises when a field changes its meaning."""
         return {
             "schema_version": SCHEMA_VERSION,
             "truemark": __version__,
@@ -100,14 +100,17 @@ class Board:
         }
 
 
-def build(results: Path, baseline: str | None = None) -> Board:
-    """Read all scores under `results`. Raises InvalidData when there are none, or a file is not what it should be."""
+def build(results: Path, baseline: str | None = None, names: Sequence[str] = SHOWN) -> Board:
+    """Read all scores under `results` and compute the metrics `names` beside accuracy.
+
+    Raises InvalidData when there are none, or a file is not what it should be; UnknownName for a metric.
+    """
     sections: list[Section] = []
     notes: list[str] = []
     for folder in sorted(results.glob("*/scores")):
         sets = test_sets(results, folder.parent.name)
         if sets:
-            sections.append(_section(sets[0], baseline, notes))
+            sections.append(_section(sets[0], baseline, names, notes))
             for other in sets[1:]:
                 notes.append(
                     f"{len(other.read())} evaluations of {other.domain} on another test set or sample "
@@ -125,7 +128,7 @@ def build(results: Path, baseline: str | None = None) -> Board:
     return Board(datetime.now(UTC).isoformat(timespec="seconds"), sections, notes)
 
 
-def _section(evaluations: Evaluations, baseline: str | None, notes: list[str]) -> Section:
+def _section(evaluations: Evaluations, baseline: str | None, names: Sequence[str], notes: list[str]) -> Section:
     examples = evaluations.examples()
     found = evaluations.read()
     latest = _latest(found)
@@ -134,6 +137,7 @@ def _section(evaluations: Evaluations, baseline: str | None, notes: list[str]) -
             f"{len(found) - len(latest)} earlier evaluations of {evaluations.domain}, of models that have since been "
             "replaced under the same reference, are not shown."
         )
+    notes += [note for one in latest for note in caveats(one)]
     scored = [Scored(one, evaluations.answers(one, examples)) for one in latest]
     reference = find_baseline(scored, baseline)
     room = domains.get(evaluations.domain)
@@ -145,7 +149,7 @@ def _section(evaluations: Evaluations, baseline: str | None, notes: list[str]) -
         n=len(examples),
         limit=latest[-1].limit,
         baseline=reference.evaluation.model.label,
-        rows=compare(scored, reference),
+        rows=compare(scored, reference, names),
         engines={
             one.engine_sha256: read_engine(evaluations.results, evaluations.domain, one.engine_sha256) for one in latest
         },
@@ -166,7 +170,8 @@ def markdown(board: Board) -> str:
         for name, rows in section.by_slice():
             says = f": {section.slices[name]}" if name in section.slices else ""
             lines += [f"## {_cell(section.title)}, {_cell(slice_title(name))}{says} (n = {len(rows[0].answers)})", ""]
-            lines += ["| " + " | ".join(HEADINGS) + " |", "|" + "---|" * len(HEADINGS)]
+            titles = headings(rows)
+            lines += ["| " + " | ".join(titles) + " |", "|" + "---|" * len(titles)]
             lines += ["| " + " | ".join(_cell(cell) for cell in cells(row)) + " |" for row in rows]
             lines.append("")
         for one in section.frontiers:
@@ -174,9 +179,8 @@ def markdown(board: Board) -> str:
             lines += ["| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
             lines += ["| " + " | ".join(_cell(cell) for cell in cells_) + " |" for cells_ in one.cells()]
             lines.append("")
-        lines += [f"Δ in percentage points against {_cell(section.baseline)}, on the same examples.", ""]
-    lines.append("Intervals: Wilson 95 % for accuracy, paired bootstrap 95 % for Δ. p: McNemar's exact test.")
-    lines += ["", *(f"- {note}" for note in board.notes)]
+        lines += [*(f"- {_cell(line)}" for line in methods(section.by_slice()[-1][1])), ""]
+    lines += [f"- {note}" for note in board.notes]
     return "\n".join(lines).rstrip() + "\n"
 
 

@@ -95,6 +95,8 @@ class Prediction(BaseModel):
     tokens: int | None
     """Tokens generated; None where the engine does not tell."""
     seconds: float
+    confidence: float | None = None
+    """`Completion.confidence`; None where the engine does not tell."""
 
     @classmethod
     def of(cls, run: Run, id: str, example_sha256: str, engine_sha256: str, completion: Completion) -> Prediction:
@@ -113,8 +115,9 @@ class Prediction(BaseModel):
             prompt_tokens=completion.prompt_tokens,
             text=completion.text.encode("utf-8", "replace").decode("utf-8"),
             finish_reason=completion.finish_reason,
-            tokens=len(completion.token_ids) or None,
+            tokens=len(completion.token_ids) or completion.completion_tokens,
             seconds=round(completion.seconds, 4),
+            confidence=None if completion.confidence is None else round(completion.confidence, 6),
         )
 
 

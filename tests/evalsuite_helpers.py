@@ -25,6 +25,7 @@ SYSTEM_PROMPT = "Add the numbers."
 REASONS = {"ok": "right", "wrong_value": "another number", "unparsable": "no number"}
 SLICES = {"numbers": "trained wordings, new numbers", "wording": "wordings never trained on"}
 CARD = Card("Sums", "Adds two numbers.", ("1 + 1",))
+METRICS = ("accuracy", "exact_match", "tokens_per_second")
 RUNTIME = "toy"
 
 

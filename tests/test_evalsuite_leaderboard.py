@@ -2,25 +2,44 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
+import yaml
 
 import domains
-from evalsuite.html import LONGEST, clean
+from evalsuite import html, metrics
+from evalsuite.explorer import BUDGET, LONGEST, blocks, clean, unpack
+from evalsuite.leaderboard import build
+from evalsuite.metrics import Answer, Mean
 from tests import evalsuite_helpers as toy
-from truemark import artifacts, cli, runtimes, system
-from truemark.errors import InvalidData
+from truemark import artifacts, cli, runtimes
+from truemark.errors import InvalidData, ModelNotFound, UnknownName
 from truemark.files import read_jsonl, write_json, write_jsonl
 
 HOSTILE = (
     "</pre></article><script>alert(1)</script><img src=x onerror=alert(2)> 999 {{ 7*7 }} | a | \u202e" + "A" * 5000
 )
+
+
+class Length(Mean):
+    """Characters of an answer."""
+
+    title, unit, better = "length", "count", "lower"
+
+    def measure(self, answers: Sequence[Answer]) -> np.ndarray:
+        return np.array([float(len(answer.prediction.text)) for answer in answers])
+
+    def signature(self) -> str:
+        return "characters|v:1"
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +63,7 @@ def here(evaluated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     """Each test changes a copy of its own."""
     shutil.copytree(evaluated, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(metrics.METRICS, "length", f"{__name__}:Length")
 
 
 def evaluate(*words: str) -> None:
@@ -73,7 +93,7 @@ def frontier() -> None:
 class Page(HTMLParser):
     """Every tag, every attribute that can fetch something, and balance."""
 
-    VOID = frozenset({"meta", "br", "line", "circle"})
+    VOID = frozenset({"meta", "br", "input"})
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -99,38 +119,78 @@ class Page(HTMLParser):
 
 def test_json(tmp_path: Path) -> None:
     board, _, _ = leaderboard()
-    assert board["schema_version"] == 1 and board["machines"] and board["libraries"]["python"]
+    assert board["schema_version"] == 2 and board["machines"] and board["libraries"]["python"]
     [domain] = board["domains"]
     assert (domain["name"], domain["n"], domain["baseline"]) == ("toy", 40, "base")
     assert list(domain["engines"].values()) == [{"engine": "toy", "version": "1"}]
     assert len(board["rows"]) == 9
     first = board["rows"][0]
     assert first["ref"] == "runs/a" and first["slice"] == "numbers" and first["mark"] is None
+    assert first["adapter_sha256"] == first["sha256"] and first["quantization"] is None and first["group"] == "a"
+    assert first["sampling"]["seed"] == 0 and len({row["prompts_sha256"] for row in board["rows"]}) == 3
     accuracies = [row["accuracy"]["value"] for row in board["rows"] if row["slice"] == "all"]
     assert accuracies == sorted(accuracies, reverse=True)
 
 
+def test_json_is_as_its_schema_says() -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    schema = json.loads((Path(html.__file__).parent / "leaderboard.schema.json").read_text())
+    validator = jsonschema.Draft202012Validator(schema)
+    validator.check_schema(schema)
+    frontier()
+    board, _, _ = leaderboard("--metric", "tokens_per_second", "--metric", "length")
+    validator.validate(board)
+    [told] = [row["metrics"]["length"] for row in board["rows"] if row["ref"] == "hostile" and row["slice"] == "all"]
+    assert told["interval"]["method"] == "none: all values are equal"
+    assert told["difference"]["p"] == 2 / 2**6 and not told["difference"]["significant"], "four tests, six families"
+    for change in ({"group": ""}, {"accuracy": {"value": 80}}, {"surprise": 1}):
+        with pytest.raises(jsonschema.ValidationError):
+            validator.validate({**board, "rows": [{**board["rows"][0], **change}]})
+
+
 def test_html_is_whole_and_fetches_nothing() -> None:
-    _, _, html = leaderboard()
-    page = Page(html)
+    _, _, text = leaderboard()
+    page = Page(text)
     assert page.open == [] and page.fetches == []
-    assert not {"script", "img", "link", "iframe", "object"} & set(page.tags)
-    assert "http://" not in html and "https://" not in html and "url(" not in html and "@import" not in html
-    assert page.tags.count("svg") == 2 * 9 + 3 and page.tags.count("circle") == 9
-    assert 'http-equiv="Content-Security-Policy" content="default-src \'none\'' in html
+    assert not {"img", "link", "iframe", "object"} & set(page.tags)
+    assert "http://" not in text and "https://" not in text and "url(" not in text and "@import" not in text
+    assert page.tags.count("circle") == 9 + 6, "accuracy of each row, and the difference of all but the baseline's"
+    assert 'http-equiv="Content-Security-Policy" content="default-src \'none\'' in text
+
+
+def test_the_only_script_is_ours_and_the_blocks_are_inert() -> None:
+    _, _, text = leaderboard()
+    scripts = re.findall(r"<script([^>]*)>(.*?)</script>", text, re.DOTALL)
+    [own] = [body for attributes, body in scripts if "text/plain" not in attributes]
+    digest = base64.b64encode(hashlib.sha256(own.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in text and "innerHTML" not in own and "eval" not in own
+    blocks = [body for attributes, body in scripts if "text/plain" in attributes]
+    assert len(blocks) == 1 + 3 and all(re.fullmatch(r"[A-Za-z0-9+/=]+", block) for block in blocks)
+    questions, *answers = map(unpack, blocks)
+    assert [row[0] for row in questions["rows"]] == [f"toy-{i}" for i in range(40)]
+    assert all(len(one[key]) == 40 for one in answers for key in ("right", "reason", "text", "message"))
+
+
+def test_a_large_page_cuts_its_answers() -> None:
+    board = build(Path("results"))
+    rows = board.sections[0].rows
+    assert blocks(rows, 120).longest == LONGEST
+    large = blocks(rows, 200_000)
+    assert large.longest == BUDGET // 200_000 == 320
+    assert max(len(text) for text in unpack(large.answers[-1])["text"]) < 360
 
 
 def test_hostile_answers_stay_text_and_are_cut() -> None:
-    _, markdown, html = leaderboard()
-    assert "<script" not in html and "&lt;script&gt;alert(1)" in html
-    assert "{{ 7*7 }}" in html and "\u202e" not in html
-    assert "A" * LONGEST not in html and "more characters)" in html
+    _, markdown, text = leaderboard()
+    assert "<script>alert" not in text and "&lt;script&gt;alert(1)" in text
+    assert "{{ 7*7 }}" in text and "\u202e" not in text
+    assert "A" * LONGEST not in text and "more characters)" in text
     assert "<script" not in markdown
 
 
 def test_wrong_answers_come_first() -> None:
-    _, _, html = leaderboard()
-    base = html.split('<tr class="row is-base">')[1].split('<tr class="row')[0]
+    _, _, text = leaderboard()
+    base = text.split('class="row is-base"')[1].split('<tr role="row" class="row')[0]
     verdicts = re.findall(r'<b class="(pass|fail)">', base)
     assert "fail" in verdicts and verdicts == sorted(verdicts)
     assert "unparsable" in base and "no number in the answer" in base and "Reference: " in base
@@ -140,7 +200,8 @@ def test_markdown() -> None:
     _, markdown, _ = leaderboard()
     lines = [line for line in markdown.splitlines() if line.startswith("|")]
     assert len(lines) == 3 * (2 + 3)
-    assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines} == {9}
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines} == {11}
+    assert "sign-flip test by family" in markdown and "greedy, ≤ 256" in markdown
     assert "## Sums, wording: wordings never trained on (n = 20)" in markdown
 
 
@@ -152,10 +213,10 @@ def test_a_failed_export_is_labelled() -> None:
         write_json(draft.path / "mark.json", {"verdict": {"state": "failed"}})
         draft.manifest.failed = True
     evaluate("--model", "base", "--model", "runs/a.q")
-    board, markdown, html = leaderboard()
+    board, markdown, text = leaderboard()
     row = next(row for row in board["rows"] if row["ref"] == "runs/a.q")
     assert row["failed"] is True and row["mark"] == "failed"
-    assert "| FAILED |" in markdown and "is-failed" in html and ">FAILED<" in html
+    assert "| FAILED |" in markdown and "is-failed" in text and ">FAILED<" in text
 
 
 def test_baseline_is_the_base_unless_named() -> None:
@@ -212,31 +273,33 @@ def test_clean() -> None:
     assert clean("x" * (LONGEST + 3)).endswith("… (3 more characters)")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("width", [390, 1440])
-def test_in_a_browser(width: int) -> None:
-    """No sideways scroll, no error, and a row opens to its answers without any script."""
-    from playwright.sync_api import sync_playwright
+def test_a_metric_beside_accuracy_has_its_column() -> None:
+    _, markdown, text = leaderboard("--metric", "length")
+    assert "| length ↓ |" in markdown and "length: characters" in markdown and "p (Holm)" in markdown
+    assert 'data-label="length ↓"' in text
+    with pytest.raises(UnknownName, match="unknown metric 'lenght': did you mean 'length'"):
+        cli.run(["leaderboard", "--metric", "lenght"])
 
-    chromium = system.chromium()
-    if chromium is None:
-        pytest.skip("no Chromium here: truemark doctor says how to install it")
-    frontier()
-    leaderboard()
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": width, "height": 900}, java_script_enabled=False)
-        errors: list[str] = []
-        page.on("console", lambda message: errors.append(message.text))
-        page.goto(Path("leaderboard/index.html").absolute().as_uri())
-        picture = page.locator("img.frontier")
-        assert picture.evaluate("picture => picture.naturalWidth") > 1, "the page's own policy lets its picture through"
-        for element in (page.locator("main"), page.locator("table").first, page.locator("td.plot svg").first, picture):
-            box = element.bounding_box()
-            assert box is not None and box["x"] >= 0 and box["x"] + box["width"] <= width
-        answers = page.locator("tr.more").first
-        assert not answers.is_visible()
-        page.locator("summary").first.click()
-        assert answers.is_visible() and "Reference:" in answers.inner_text()
-        assert errors == []
-        browser.close()
+
+def test_model_index(capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.rmtree("leaderboard", ignore_errors=True)
+    capsys.readouterr()
+    assert cli.run(["leaderboard", "--model-index", "./runs/a", "--metric", "length"]) == 0
+    text = capsys.readouterr().out
+    assert not Path("leaderboard").exists(), "it only prints"
+    index = yaml.safe_load(text)
+    [model] = index["model-index"]
+    assert model["name"] == "a" and [one["dataset"].get("config") for one in model["results"]] == [
+        "numbers",
+        "wording",
+        None,
+    ]
+    assert model["results"][-1]["metrics"][0]["args"]["n"] == 40
+    hub = pytest.importorskip("huggingface_hub.repocard_data")
+    name, results = hub.model_index_to_eval_results(index["model-index"])
+    assert name == "a" and {one.metric_type for one in results} == {"accuracy", "length"} and len(results) == 6
+
+
+def test_model_index_of_another(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ModelNotFound, match="expected one model, 'runs/b' has no row: there are a@"):
+        cli.run(["leaderboard", "--model-index", "runs/b"])

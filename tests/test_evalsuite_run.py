@@ -57,7 +57,9 @@ def test_rows_per_slice_and_overall(capsys: pytest.CaptureFixture[str]) -> None:
     assert adapter["n"] == 40 and base["difference"] is None
     d = adapter["difference"]
     assert d["value"] == pytest.approx(adapter["accuracy"]["value"] - base["accuracy"]["value"])
-    assert d["baseline"] == "base" and d["families"] == 6 and d["p"] < 1e-4
+    assert d["baseline"] == "base" and d["families"] == 6
+    assert d["mcnemar"] < 1e-4 and d["p"] == d["p_holm"] == 2 / 2**6, "six families cannot say more"
+    assert d["significant"] and d["detectable"] is None and (adapter["group"], base["group"]) == ("a", "b")
     assert d["interval"]["low"] < d["value"] < d["interval"]["high"]
     assert adapter["accuracy"]["low"] < adapter["accuracy"]["value"] < adapter["accuracy"]["high"]
 
@@ -65,7 +67,7 @@ def test_rows_per_slice_and_overall(capsys: pytest.CaptureFixture[str]) -> None:
 def test_prints_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     evaluate("--model", "base", "--model", "runs/a")
     out = capsys.readouterr().out
-    for text in ("numbers", "overall", "accuracy [95 % CI]", "baseline", "a@", "McNemar"):
+    for text in ("numbers", "overall", "accuracy [95 % CI]", "baseline", "a@", "McNemar", "sign-flip test by family"):
         assert text in out
 
 

@@ -15,6 +15,7 @@ import yaml
 
 from domains import get
 from domains.base import Verdict, asked
+from domains.passes import pass_at_k
 from domains.samples import Settings, draw
 from tests import tiny
 from train import adapter as adapters
@@ -268,9 +269,7 @@ def test_rft_selection() -> None:
     )
     assert report["levels"] == {"basics": {"questions": 1, "asked": 8, "passed": 6, "solved": 1, "kept": 2}}
     assert (
-        rft.pass_at_k([1], 4, 1) == 0.25
-        and rft.pass_at_k([1], 4, 4) == 1
-        and rft.pass_at_k([2, 0], 4, 2) == pytest.approx(5 / 12)
+        pass_at_k([1], 4, 1) == 0.25 and pass_at_k([1], 4, 4) == 1 and pass_at_k([2, 0], 4, 2) == pytest.approx(5 / 12)
     )
 
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from math import comb
 from typing import Any, Literal
 
 from pydantic import Field
 
 from domains.base import Domain, Example, asked
 from domains.pairs import plain
+from domains.passes import pass_at_k
 from domains.samples import Settings
 from train import methods, network, samples, sft
 from train.data import tokenize
@@ -108,14 +108,6 @@ def select(
         "pass_at_k": {str(k): round(pass_at_k(passes, options.n, k), 4) for k in _ladder(options.n)},
         "levels": {level: dict(counts) for level, counts in levels.items()},
     }
-
-
-def pass_at_k(passes: Sequence[int], n: int, k: int) -> float:
-    """Chance that one of k answers to a question passes, of n drawn of which c passed: 1 − C(n−c, k) / C(n, k), a mean over questions.
-
-    Source: Chen et al. 2021, https://arxiv.org/abs/2107.03374, equation 1.
-    """
-    return sum(1 - comb(n - passed, k) / comb(n, k) for passed in passes) / max(len(passes), 1)
 
 
 def _ladder(n: int) -> list[int]:

@@ -5,7 +5,7 @@ hf:OWNER/NAME[@REVISION]            a Hub model already in the local cache (`tru
 runs/math-smollm2                   an artifact (adapter or export), a PEFT adapter, or a HF checkpoint directory
 gguf:FILE                           a GGUF file
 openai:MODEL                        any OpenAI-compatible endpoint (base URL and key from flags or environment)
-t5:OWNER/NAME                       a seq2seq baseline
+t5:OWNER/NAME[@REVISION]            a seq2seq baseline in the local cache; or t5:PATH
 rule:NAME                           a trivial baseline
 none                                no base: what a recipe from scratch stands on
 """
@@ -77,6 +77,8 @@ class ModelRef:
             return self.path
         if self.embedded is not None:
             return self.embedded.checkpoint()
+        if self.kind == "t5":
+            return _hub_snapshot(self.target)
         raise ModelNotFound(f"'{self.text}' has no local files")
 
     def base(self) -> ModelRef:
@@ -121,7 +123,10 @@ def resolve(ref: str | Path) -> ModelRef:
         return ModelRef(text, "none")
     if text in ALIASES:
         return ModelRef(text, "checkpoint", embedded=ALIASES[text])
-    if scheme in ("openai", "t5", "rule") and rest:
+    if scheme == "t5" and rest:
+        here = Path(rest).expanduser()
+        return ModelRef(text, "t5", target=rest, path=here if here.is_dir() else None)
+    if scheme in ("openai", "rule") and rest:
         return ModelRef(text, scheme, target=rest)  # type: ignore[arg-type]
     if scheme == "hf" and rest:
         return ModelRef(text, "checkpoint", target=rest, path=_hub_snapshot(rest))

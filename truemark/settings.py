@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from truemark.errors import InvalidConfig
+
 SERVE_PORT = 8017
 """The gateway's default port, on loopback."""
 
@@ -39,3 +41,23 @@ def processes() -> int:
 def main_process() -> bool:
     """Whether this process is the one that prints, writes and publishes."""
     return processes() == 1 or os.environ.get("RANK", "0") == "0"
+
+
+def price() -> tuple[float, float]:
+    """What a million tokens cost, of the prompt and of the answer: `TRUEMARK_PRICE`, as `0.15/0.60` or one number for both.
+
+    Raises InvalidConfig where it is not set or no price.
+    """
+    text = os.environ.get("TRUEMARK_PRICE", "")
+    parts = text.split("/")
+    try:
+        prompt, answer = (float(part) for part in (parts if len(parts) > 1 else parts * 2))
+    except ValueError:
+        prompt = answer = -1.0
+    if not (0 <= prompt < float("inf") and 0 <= answer < float("inf")):
+        found = f"found '{text}'" if text else "it is not set"
+        raise InvalidConfig(
+            f"TRUEMARK_PRICE is expected to hold the price of a million tokens, prompt/answer: {found}",
+            mend="TRUEMARK_PRICE=0.15/0.60 truemark eval DOMAIN --model REF --metric cost",
+        )
+    return prompt, answer

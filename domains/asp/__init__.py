@@ -9,13 +9,26 @@ from domains.asp.solve import solve
 from domains.asp.turns import SYSTEM_PROMPT, system
 from domains.base import Card
 
-__all__ = ["CARD", "LEVELS", "NAME", "REASONS", "SLICES", "SYSTEM_PROMPT", "build", "check", "messages", "solve"]
+__all__ = [
+    "CARD",
+    "LEVELS",
+    "METRICS",
+    "NAME",
+    "REASONS",
+    "SLICES",
+    "SYSTEM_PROMPT",
+    "build",
+    "check",
+    "messages",
+    "solve",
+]
 
 NAME = "asp"
 SLICES = {
     "program": "the whole program in one turn, of families that were never trained on",
     "rule": "the next rule of a conversation whose earlier turns are the reference's, of families that were never trained on",
 }
+METRICS = ("accuracy", "rouge_l", "tokens_per_second")
 CARD = Card(
     title="Answer set programming",
     description="A problem in words becomes a program for clingo. Each answer is grounded and solved, and its answer sets are compared on instances that the model has not seen.",

@@ -7,7 +7,19 @@ from domains.constitution.build import LEVELS, build
 from domains.constitution.check import REASONS, check
 from domains.constitution.solve import solve
 
-__all__ = ["CARD", "LEVELS", "NAME", "REASONS", "SLICES", "SYSTEM_PROMPT", "build", "check", "messages", "solve"]
+__all__ = [
+    "CARD",
+    "LEVELS",
+    "METRICS",
+    "NAME",
+    "REASONS",
+    "SLICES",
+    "SYSTEM_PROMPT",
+    "build",
+    "check",
+    "messages",
+    "solve",
+]
 
 NAME = "constitution"
 SYSTEM_PROMPT = (
@@ -19,6 +31,7 @@ SLICES = {
     "titles": "which Article has a heading, for Articles that were never trained on",
     "wordings": "facts that were trained, asked in a wording that was not",
 }
+METRICS = ("accuracy", "logic_coherence", "rouge_l", "meteor", "tokens_per_second")
 CARD = Card(
     title="Constitution of India",
     description="Questions on the Constitution of India, answered with the Article. Citations and facts are checked. This is not legal advice.",

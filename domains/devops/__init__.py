@@ -10,6 +10,7 @@ from domains.devops.solve import solve
 __all__ = [
     "CARD",
     "LEVELS",
+    "METRICS",
     "NAME",
     "REASONS",
     "SLICES",
@@ -27,6 +28,7 @@ SLICES = {
     "numbers": "trained patterns, new slot values",
     "patterns": "patterns that were never trained on",
 }
+METRICS = ("accuracy", "solver_checks", "step_checks", "exact_match", "tokens_per_second")
 CARD = Card(
     title="DevOps",
     description="Subnets, schedules, permissions, error budgets, capacity, quorums, and the formulas of physics, computer science and finance. Every claim is computed and checked exactly.",

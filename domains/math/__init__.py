@@ -11,6 +11,7 @@ from domains.math.solve import solve
 __all__ = [
     "CARD",
     "LEVELS",
+    "METRICS",
     "NAME",
     "REASONS",
     "SLICES",
@@ -28,6 +29,7 @@ SLICES = {
     "numbers": "trained wordings, new numbers",
     "wording": "wordings that were never trained on",
 }
+METRICS = ("accuracy", "solver_checks", "step_checks", "exact_match", "tokens_per_second")
 CARD = Card(
     title="Math",
     description="Equations, derivatives, integrals, percentages, rates, fractions and word problems, step by step. SymPy checks every answer.",

@@ -10,7 +10,7 @@ from domains.rewording.negatives import hard_positives, negatives
 from domains.rewording.solve import solve
 
 __all__ = [
-    "CARD", "LEVELS", "NAME", "REASONS", "SLICES", "SYSTEM_PROMPT", "build", "check", "hard_positives", "logic_coherence", "messages", "negatives",
+    "CARD", "LEVELS", "METRICS", "NAME", "REASONS", "SLICES", "SYSTEM_PROMPT", "build", "check", "hard_positives", "logic_coherence", "messages", "negatives",
     "solve",
 ]  # fmt: skip
 
@@ -20,6 +20,17 @@ SLICES = {
     "sentences": "trained operations, sentences of other subject fields",
     "operation": "operations that were never trained on, in other subject fields",
 }
+METRICS = (
+    "accuracy",
+    "logic_coherence",
+    "bleu",
+    "chrf",
+    "rouge_l",
+    "meteor",
+    "self_bleu",
+    "syntactic_diversity",
+    "tokens_per_second",
+)
 CARD = Card(
     title="Rewording",
     description="One sentence said another way. What it denies, counts, compares, causes and demands is checked to be the same.",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from evalsuite.metrics import Answer, Estimate
-from evalsuite.statistics import wilson
+from evalsuite.metrics.base import Answer, Share
 
 
-def score(answers: Sequence[Answer]) -> Estimate:
-    """Accuracy in [0, 1]."""
-    passed = sum(answer.verdict.passed for answer in answers)
-    return Estimate(passed / len(answers) if answers else None, wilson(passed, len(answers)))
+class Accuracy(Share):
+    title = "accuracy"
+
+    def measure(self, answers: Sequence[Answer]) -> list[float]:
+        """1.0 where the check passes the answer."""
+        return [float(answer.verdict.passed) for answer in answers]

@@ -20,6 +20,7 @@ RUNTIMES = {
     "onnx": "truemark.runtimes.onnx:OnnxRuntime",
     "http": "truemark.runtimes.http:HttpRuntime",
     "rule": "truemark.runtimes.rule:RuleRuntime",
+    "seq2seq": "truemark.runtimes.seq2seq:Seq2SeqRuntime",
     "scratch": "train.structure.runtime:ScratchRuntime",
 }
 
@@ -31,6 +32,7 @@ DEFAULT = {
     "onnx": "onnx",
     "openai": "http",
     "rule": "rule",
+    "t5": "seq2seq",
     "model": "scratch",
 }
 """The runtime that opens each kind of model reference when none is asked for."""

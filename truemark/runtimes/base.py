@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from truemark.chat import Message
@@ -41,6 +41,10 @@ class Completion:
     """Hash of the prompt's token ids (of the messages where the engine renders out of sight)."""
     seconds: float
     """Wall time from the request to the last token; for a batch, of the whole batch divided by its size."""
+    completion_tokens: int | None = None
+    """How many were generated, where an engine tells the number alone; else `token_ids` has them."""
+    confidence: float | None = field(default=None, compare=False)
+    """Geometric mean of the probabilities that the model gave the generated tokens, at temperature 1; None where the engine does not tell."""
 
 
 class Runtime(Protocol):

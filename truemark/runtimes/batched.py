@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from truemark import chat
@@ -55,12 +57,14 @@ class BatchedRuntime:
         for start in range(0, len(order), self.batch_size):
             batch = order[start : start + self.batch_size]
             began = time.monotonic()
+            said: list[list[float]] = [[] for _ in batch]
             answers = self._decode(
-                [ids[index] for index in batch], sampling, [sampling.seed + index for index in batch]
+                [ids[index] for index in batch], sampling, [sampling.seed + index for index in batch], said
             )
             seconds = (time.monotonic() - began) / len(batch)
-            for index, tokens in zip(batch, answers, strict=True):
-                yield index, self._completion(ids[index], tokens, sampling, seconds)
+            for index, tokens, logprobs in zip(batch, answers, said, strict=True):
+                completion = self._completion(ids[index], tokens, sampling, seconds)
+                yield index, replace(completion, confidence=_confidence(logprobs[: len(tokens)]))
 
     def stream(self, prompt: Prompt, sampling: Sampling) -> Iterator[str]:
         said = ""
@@ -101,11 +105,13 @@ class BatchedRuntime:
             text, "stop" if ended or stopped else "length", tuple(tokens), len(prompt), prompt_hash(prompt), seconds
         )
 
-    def _decode(self, prompts: list[list[int]], sampling: Sampling, seeds: list[int]) -> list[list[int]]:
-        """Answers of one batch, each with its end token if it reached one."""
+    def _decode(
+        self, prompts: list[list[int]], sampling: Sampling, seeds: list[int], said: list[list[float]] | None = None
+    ) -> list[list[int]]:
+        """Answers of one batch, each with its end token if it reached one; `said` takes their tokens' log-probabilities (and some after)."""
         answers: list[list[int]] = [[] for _ in prompts]
         done = [False] * len(prompts)
-        for tokens in self._steps(prompts, sampling, seeds):
+        for tokens in self._steps(prompts, sampling, seeds, said):
             for row, token in enumerate(tokens):
                 if not done[row]:
                     answers[row].append(token)
@@ -117,7 +123,9 @@ class BatchedRuntime:
     def _stopped(self, tokens: list[int], stop: tuple[str, ...]) -> bool:
         return bool(stop) and cut(self._text(tokens), stop)[1]
 
-    def _steps(self, prompts: list[list[int]], sampling: Sampling, seeds: list[int]) -> Iterator[list[int]]:
+    def _steps(
+        self, prompts: list[list[int]], sampling: Sampling, seeds: list[int], said: list[list[float]] | None = None
+    ) -> Iterator[list[int]]:
         """One list of next tokens a step, for all rows; a row that has ended repeats its end token."""
         import numpy as np
 
@@ -139,6 +147,9 @@ class BatchedRuntime:
                 cache = self._keep(cache, copies)
                 logits, mask, position = logits[copies], mask[copies], position[copies]
             chosen = [choose(logits[i], sampling, randoms[row]) for i, row in enumerate(rows)]
+            if said is not None:
+                for row, logprob in zip(rows, logprobs_of(logits, chosen), strict=True):
+                    said[row].append(logprob)
             for row, token in zip(rows, chosen, strict=True):
                 last[row] = last[row] if row in ended else token
                 if token in self._eos:
@@ -154,3 +165,16 @@ class BatchedRuntime:
             ids = np.array(chosen, dtype=np.int64)[:, None]
             mask = np.concatenate([mask, np.ones((len(rows), 1), dtype=np.int64)], axis=1)
             position = position[:, -1:] + 1
+
+
+def logprobs_of(logits: np.ndarray, chosen: list[int]) -> list[float]:
+    """Log-probabilities of one token of each row of logits [B, V]."""
+    import numpy as np
+
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    found: list[float] = (shifted[np.arange(len(chosen)), chosen] - np.log(np.exp(shifted).sum(axis=1))).tolist()
+    return found
+
+
+def _confidence(logprobs: list[float]) -> float | None:
+    return math.exp(sum(logprobs) / len(logprobs)) if logprobs else None

@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from truemark.chat import Message
@@ -20,8 +21,10 @@ if TYPE_CHECKING:
 RULES = {
     "copy": "truemark.runtimes.rule:copy",
     "sympy": "domains.math.solve:answer",
+    "nearest": "truemark.runtimes.nearest:Nearest",
 }
-"""Name → `module:function` from the user's last words to an answer, read when it is asked for."""
+"""Name → `module:function` from the user's last words to an answer, read when it is asked for; `nearest` is made of training data first."""
+TRAINED = "nearest"
 
 
 def copy(question: str) -> str:
@@ -34,12 +37,17 @@ class RuleRuntime:
 
     name = "rule"
 
-    def __init__(self, model: ModelRef) -> None:
-        """Raises UnknownName for a rule that is not in RULES."""
-        if model.target not in RULES:
-            raise UnknownName("rule", model.target, RULES)
-        module, _, attribute = RULES[model.target].partition(":")
-        self.rule: Callable[[str], str] = getattr(import_module(module), attribute)
+    def __init__(self, model: ModelRef, *, training: Path | None = None) -> None:
+        """`training` is what `nearest` answers from, where the reference names no file (`rule:nearest:FILE`).
+
+        Raises UnknownName for a rule that is not in RULES, ModelNotFound where `nearest` has no training data.
+        """
+        name, _, file = model.target.partition(":")
+        if name not in RULES:
+            raise UnknownName("rule", name, RULES)
+        module, _, attribute = RULES[name].partition(":")
+        found = getattr(import_module(module), attribute)
+        self.rule: Callable[[str], str] = found(Path(file) if file else training) if name == TRAINED else found
         self.target = model.target
 
     def prompt_ids(self, messages: Sequence[Message]) -> list[int]:

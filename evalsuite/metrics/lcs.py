@@ -1,0 +1,66 @@
+"""Longest common subsequences of token lists, 64 cells of the table at a time.
+
+The table of t[i][j] = length of the LCS of a[:i] and b[:j] grows by 0 or 1 along each row; row i is kept as the integer whose bit j − 1 is set
+where it does not grow. One row follows from the one before by one addition: Hyyrö 2004, "Bit-parallel LCS-length computation revisited",
+section 3 (after Crochemore et al. 2001). rouge_score fills the table cell by cell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def masks(b: Sequence[str]) -> dict[str, int]:
+    """Token → the integer with a bit for each of its places."""
+    places: dict[str, int] = {}
+    bit = 1
+    for token in b:
+        places[token] = places.get(token, 0) | bit
+        bit <<= 1
+    return places
+
+
+def length(a: Sequence[str], b: Sequence[str]) -> int:
+    """Length of the longest common subsequence."""
+    if len(a) > len(b):
+        a, b = b, a
+    places = masks(b)
+    row = full = (1 << len(b)) - 1
+    for token in a:
+        if match := places.get(token, 0) & row:
+            row = (row + match | row - match) & full
+    return len(b) - row.bit_count()
+
+
+def table(a: Sequence[str], b: Sequence[str]) -> list[int]:
+    """The rows 0 to len(a), each of len(b) bits."""
+    places = masks(b)
+    full = (1 << len(b)) - 1
+    rows = [full]
+    for token in a:
+        row = rows[-1]
+        match = places.get(token, 0) & row
+        rows.append((row + match | row - match) & full)
+    return rows
+
+
+def positions(a: Sequence[str], b: Sequence[str]) -> list[int]:
+    """Places in `a` of one longest common subsequence, descending: the one that rouge_score reads out of the table.
+
+    From the last cell: a match is taken; else the way leads left where the cell to the left is greater than the one above, else up.
+    """
+    if set(a).isdisjoint(b):
+        return []
+    rows = table(a, b)
+    i, j, found = len(a), len(b), []
+    while i > 0 and j > 0:
+        if a[i - 1] == b[j - 1]:
+            i, j = i - 1, j - 1
+            found.append(i)
+            continue
+        low = (1 << j) - 1
+        if (rows[i] & low).bit_count() < (rows[i - 1] & low).bit_count():  # t[i][j] > t[i-1][j], so t[i][j-1] is too
+            j -= 1
+        else:
+            i -= 1
+    return found
