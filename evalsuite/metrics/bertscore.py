@@ -26,10 +26,17 @@ class BertScore(Mean):
 
     def measure(self, answers: Sequence[Answer]) -> np.ndarray:
         """F1 of each answer. Raises MissingDependency without bert_score, torch or the encoder."""
-        if not answers:
-            return np.zeros(0)
-        found = _scorer().score([answer.text for answer in answers], [answer.gold for answer in answers])[2]
-        return np.asarray(found.numpy(), dtype=np.float64)
+        values = np.zeros(len(answers))
+        # of an empty side bert_score says 0, but only after asking the tokenizer for a method that transformers 5 has no more
+        pairs = {
+            i: (answer.text, answer.gold)
+            for i, answer in enumerate(answers)
+            if answer.text.strip() and answer.gold.strip()
+        }
+        if pairs:
+            found = _scorer().score(*map(list, zip(*pairs.values(), strict=True)))[2]
+            values[list(pairs)] = found.numpy()
+        return values
 
     def signature(self) -> str:
         """Whose numbers these are."""
