@@ -189,7 +189,13 @@ def from_store(source: str, domain: Domain, test: Sequence[dict[str, Any]], coun
         else:
             meta = {"source": "vote", "votes": len(own), "margin": abs(balance)}
             rows.append(
-                _pair(f"{item.example or 'asked'}/{id[:12]}", list(item.prompt), chosen.text, rejected.text, meta)
+                _pair(
+                    f"{item.example or 'asked'}/{id[:12]}",
+                    [dict(message) for message in item.prompt],
+                    chosen.text,
+                    rejected.text,
+                    meta,
+                )
             )
             counts.votes += 1
     return rows
