@@ -1,7 +1,7 @@
 """NLTK's word tokenizer (`NLTKWordTokenizer`), without the substitutions that cannot change the text at hand.
 
 It makes 27 passes over every text, by an engine with a clock against hostile patterns; each needs a certain character, and most texts lack most
-of them. The passes are NLTK's own, in its order, by the standard library's engine; here stands only what each needs. A text that is not ASCII, where case has exceptions, and an NLTK with other passes go to NLTK itself.
+of them. The passes are NLTK's own, in its order, by the standard library's engine; here stands only what each needs, and words are kept. A text that is not ASCII, where case has exceptions, and an NLTK with other passes go to NLTK itself.
 """
 
 from __future__ import annotations
@@ -29,11 +29,28 @@ Pass = tuple[Any, str]
 @lru_cache(8192)
 def tokens(text: str) -> tuple[str, ...]:
     """The words of a text, as `word_tokenize(text, preserve_line=True)` cuts them."""
-    tokenizer = _tokenizer()
     if not _known() or not text.isascii():
-        return tuple(tokenizer.tokenize(text))
+        return tuple(_tokenizer().tokenize(text))
+    if "'" in text or '"' in text or "`" in text:
+        return _cut(text, end=True)
+    head, tail = text, ""
+    body = text.rstrip(_CLOSING)
+    if body.endswith("."):
+        head, *last = body.rsplit(None, 1)
+        head, tail = (head, text[len(head) :]) if last else ("", text)
+    found = [word for chunk in head.split() for word in _chunk(chunk)]
+    return (*found, *_cut(tail, end=True)) if tail else tuple(found)
+
+
+@lru_cache(2**17)
+def _chunk(chunk: str) -> tuple[str, ...]:
+    """The words between two blanks: without a quotation mark, and before the period that ends the text, nothing around them matters."""
+    return _cut(chunk, end=False)
+
+
+def _cut(text: str, *, end: bool) -> tuple[str, ...]:
     found = _ALL.intersection(text)
-    if "." in found and text.rstrip(_CLOSING).endswith("."):
+    if end and text.rstrip(_CLOSING).endswith("."):
         found |= {END}
     before, after = _passes(found)
     for pattern, replacement in before:
