@@ -31,21 +31,26 @@ def tokens(text: str) -> tuple[str, ...]:
     """The words of a text, as `word_tokenize(text, preserve_line=True)` cuts them."""
     if not _known() or not text.isascii():
         return tuple(_tokenizer().tokenize(text))
-    if "'" in text or '"' in text or "`" in text:
-        return _cut(text, end=True)
-    head, tail = text, ""
     body = text.rstrip(_CLOSING)
-    if body.endswith("."):
-        head, *last = body.rsplit(None, 1)
-        head, tail = (head, text[len(head) :]) if last else ("", text)
-    found = [word for chunk in head.split() for word in _chunk(chunk)]
-    return (*found, *_cut(tail, end=True)) if tail else tuple(found)
+    if not body.endswith("."):
+        body = text.rstrip()
+    head, *last = body.rsplit(None, 1) or [""]
+    if not last or '"' in text or "`" in text:
+        return _cut(text, end=True)
+    found = [word for chunk in head.split() for word in _inner(chunk)]
+    return (*found, *_last(text[len(head) :]))
 
 
 @lru_cache(2**17)
-def _chunk(chunk: str) -> tuple[str, ...]:
-    """The words between two blanks: without a quotation mark, and before the period that ends the text, nothing around them matters."""
-    return _cut(chunk, end=False)
+def _inner(chunk: str) -> tuple[str, ...]:
+    """The words between two blanks: without a quotation mark, and before the end of the text, nothing around them matters."""
+    return _cut(f"{chunk} ", end=False)
+
+
+@lru_cache(2**15)
+def _last(text: str) -> tuple[str, ...]:
+    """The words from the blank before the final period, or before the last word, to the end."""
+    return _cut(text, end=True)
 
 
 def _cut(text: str, *, end: bool) -> tuple[str, ...]:
