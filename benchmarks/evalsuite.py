@@ -5,8 +5,8 @@
 
 Each part writes its own key of benchmarks/results/evalsuite.json. WordNet (Debian's wordnet-base, or TRUEMARK_WORDNET) is needed.
 
-scoring: gold answers of four domains' training data, and answers that are those with words dropped, exchanged and swapped, one in twenty as it is,
-one in twenty another's. Each side is a fresh process on two cores: ours uses both where it says 2 processes, `evaluate` has no way to. A tenth of
+scoring: gold answers of four domains' training data (`short`; `paragraph` is six of them, one after another), and answers that are those with words
+dropped, exchanged and swapped, one in twenty as it is, one in twenty another's. Each side is a fresh process on two cores: ours uses both where it says 2 processes, `evaluate` has no way to. A tenth of
 other pairs is scored first (`first`: packages and WordNet are loaded), then the pairs are timed, from texts (ours: answers in memory) to numbers; 2 processes are started, and
 load all that again, within that time. `wall` is what a clock says, `processor` what all processes together used. Numbers must agree to 1e-9: of
 each pair for ROUGE, of the corpus for BLEU, in the mean for METEOR.
@@ -59,9 +59,10 @@ def golds(n: int) -> list[str]:
     return found[:n]
 
 
-def pairs(n: int) -> Pairs:
-    """(answer, gold), the same at every run."""
+def pairs(n: int, joined: int = 1) -> Pairs:
+    """(answer, gold), the same at every run; gold is `joined` answers one after another."""
     rng, gold = random.Random(SEED), golds(n)
+    gold = [" ".join(gold[(i + shift * 997) % n] for shift in range(joined)) for i in range(n)]
     vocabulary = [word for text in gold[:500] for word in text.split(" ")]
     return [(_answer(text, gold, vocabulary, rng), text) for text in gold]
 
@@ -143,10 +144,23 @@ def child(side: str, file: Path) -> None:
 
 
 def scoring(options: argparse.Namespace) -> dict[str, Any]:
-    """Both sides on the same pairs, `--rounds` times in turn; the least time of each counts."""
+    """Both lengths of text, each side `--rounds` times in turn; the least time of each counts."""
+    return {
+        "command": f"python -m benchmarks.evalsuite scoring --pairs {options.pairs} --rounds {options.rounds}",
+        "pairs": options.pairs,
+        "metrics": NAMES,
+        "versions": {
+            name: metadata.version(name) for name in ("evaluate", "sacrebleu", "rouge-score", "nltk", "numpy")
+        },
+        "short": _scored(options, 1),
+        "paragraph": _scored(options, 6),
+    }
+
+
+def _scored(options: argparse.Namespace, joined: int) -> dict[str, Any]:
     work = options.work
     work.mkdir(parents=True, exist_ok=True)
-    found = pairs(options.pairs + options.pairs // 10)
+    found = pairs(options.pairs + options.pairs // 10, joined)
     (work / "pairs.json").write_text(json.dumps(found))
     runs: dict[str, list[dict[str, Any]]] = {side: [] for side in SIDES}
     for _ in range(options.rounds):
@@ -162,17 +176,13 @@ def scoring(options: argparse.Namespace) -> dict[str, Any]:
         raise SystemExit(f"the numbers differ: {apart}")
     words = [len(text.split()) for pair in found for text in pair]
     return {
-        "command": f"python -m benchmarks.evalsuite scoring --pairs {options.pairs} --rounds {options.rounds}",
-        "pairs": options.pairs,
         "words_a_text": {"mean": round(float(np.mean(words)), 1), "most": max(words)},
-        "metrics": NAMES,
         "seconds": {side: {part: {kind: round(value, 3) for kind, value in kinds.items()} for part, kinds in parts.items()} for side, parts in least.items()},
         "times_faster": {
             side: {kind: round(least["evaluate"]["pairs"][kind] / parts["pairs"][kind], 2) for kind in ("wall", "processor")}
             for side, parts in least.items()
         },
         "largest_difference": apart["truemark, 2 processes"],
-        "versions": {name: metadata.version(name) for name in ("evaluate", "sacrebleu", "rouge-score", "nltk", "numpy")},
     }  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -52,17 +53,18 @@ def score(sums: list[int], *, effective: bool) -> float:
 
 
 def words(text: str) -> list[str]:
-    """Tokens of sacreBLEU's tokenizer 13a. Its first pattern puts three blanks for one, which is most of its work and changes no token."""
+    """Tokens of sacreBLEU's tokenizer 13a. But for the first line, which may join two, what stands between two blanks is cut by itself."""
     text = text.rstrip().replace("<skipped>", "").replace("-\n", "").replace("\n", " ")
     if "&" in text:
         text = text.replace("&quot;", '"').replace("&amp;", "&").replace("&lt;", "<").replace("&gt;", ">")
-    text = _MARK.sub(r" \g<0> ", f" {text} ")
-    if "." in text or "," in text:
-        text = _AFTER_NO_DIGIT.sub(r"\1 \2 ", text)
-        text = _BEFORE_NO_DIGIT.sub(r" \1 \2", text)
-    if "-" in text:
-        text = _DASH.sub(r"\1 \2 ", text)
-    return text.split()
+    return [word for chunk in text.split() for word in _chunk(chunk)]
+
+
+@lru_cache(2**17)
+def _chunk(chunk: str) -> tuple[str, ...]:
+    text = _MARK.sub(r" \g<0> ", f" {chunk} ")
+    text = _BEFORE_NO_DIGIT.sub(r" \1 \2", _AFTER_NO_DIGIT.sub(r"\1 \2 ", text))
+    return tuple(_DASH.sub(r"\1 \2 ", text).split())
 
 
 def statistics(text: list[str], gold: list[str]) -> list[int]:

@@ -1,7 +1,7 @@
 """NLTK's word tokenizer (`NLTKWordTokenizer`), without the substitutions that cannot change the text at hand.
 
 It makes 27 passes over every text, by an engine with a clock against hostile patterns; each needs a certain character, and most texts lack most
-of them. The passes are NLTK's own, in its order, by the standard library's engine; here stands only what each needs. A text that is not ASCII, where case has exceptions, and an NLTK with other passes go to NLTK itself.
+of them. The passes are NLTK's own, in its order, by the standard library's engine; here stands only what each needs, and words are kept. A text that is not ASCII, where case has exceptions, and an NLTK with other passes go to NLTK itself.
 """
 
 from __future__ import annotations
@@ -29,11 +29,33 @@ Pass = tuple[Any, str]
 @lru_cache(8192)
 def tokens(text: str) -> tuple[str, ...]:
     """The words of a text, as `word_tokenize(text, preserve_line=True)` cuts them."""
-    tokenizer = _tokenizer()
     if not _known() or not text.isascii():
-        return tuple(tokenizer.tokenize(text))
+        return tuple(_tokenizer().tokenize(text))
+    body = text.rstrip(_CLOSING)
+    if not body.endswith("."):
+        body = text.rstrip()
+    head, *last = body.rsplit(None, 1) or [""]
+    if not last or '"' in text or "`" in text:
+        return _cut(text, end=True)
+    found = [word for chunk in head.split() for word in _inner(chunk)]
+    return (*found, *_last(text[len(head) :]))
+
+
+@lru_cache(2**17)
+def _inner(chunk: str) -> tuple[str, ...]:
+    """The words between two blanks: without a quotation mark, and before the end of the text, nothing around them matters."""
+    return _cut(f"{chunk} ", end=False)
+
+
+@lru_cache(2**15)
+def _last(text: str) -> tuple[str, ...]:
+    """The words from the blank before the final period, or before the last word, to the end."""
+    return _cut(text, end=True)
+
+
+def _cut(text: str, *, end: bool) -> tuple[str, ...]:
     found = _ALL.intersection(text)
-    if "." in found and text.rstrip(_CLOSING).endswith("."):
+    if end and text.rstrip(_CLOSING).endswith("."):
         found |= {END}
     before, after = _passes(found)
     for pattern, replacement in before:
