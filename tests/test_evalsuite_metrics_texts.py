@@ -93,8 +93,9 @@ def test_meteor(dictionary: Path) -> None:
 
 
 @pytest.mark.slow
-def test_meteor_with_the_whole_wordnet() -> None:
+def test_meteor_with_the_whole_wordnet(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("nltk")
+    monkeypatch.delenv("TRUEMARK_WORDNET", raising=False)  # the small dictionary's
     try:
         source = wordnet.directory()
     except MissingDependency as error:
