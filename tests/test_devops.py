@@ -534,7 +534,7 @@ def test_a_writer_that_never_mends_is_refused(answer: str, endpoints: Any) -> No
     server, endpoint = endpoints(answer)
     with pytest.raises(InvalidData, match="no valid framework after 3 attempts"):
         write("tanks", "water", endpoint)
-    assert len(server.asked) == 3
+    assert len(server.asked) == (3 if answer else 6)  # an empty answer is asked for once more by the runtime
 
 
 def test_an_endpoint_that_is_not_there_is_an_engine_error(tmp_path: Path) -> None:
