@@ -33,7 +33,9 @@ def export(
         bool, typer.Option("--fastest", help="Try the formats (default: all), time them here and recommend one.")
     ] = False,
     max_loss: Annotated[str, typer.Option(help="Loss of domain score that --fastest may accept.")] = "1%",
-    prompts: Annotated[int, typer.Option(help="Held-out prompts of a mark.")] = 64,
+    prompts: Annotated[
+        int | None, typer.Option(help="Held-out prompts of a mark; default: 64, and up to 256 where they cannot tell.")
+    ] = None,
     keep_failed: Annotated[
         bool, typer.Option("--keep-failed", help="Keep what fails its mark, labelled as failed.")
     ] = False,
@@ -89,7 +91,7 @@ def _plan(text: str, wanted: list[str], as_json: bool) -> None:
 
 
 def _fastest(
-    adapter: Path, wanted: list[str] | None, out: Path | None, max_loss: float, prompts: int, as_json: bool
+    adapter: Path, wanted: list[str] | None, out: Path | None, max_loss: float, prompts: int | None, as_json: bool
 ) -> None:
     from exports import frontier
 

@@ -24,7 +24,7 @@ Row = dict[str, Any]
 
 
 def fastest(
-    adapter: Path, formats: Sequence[str] | None, out: Path | None, max_loss: float, prompts: int
+    adapter: Path, formats: Sequence[str] | None, out: Path | None, max_loss: float, prompts: int | None
 ) -> tuple[list[Row], Row | None]:
     """Export, mark and time `formats` (None: all of CANDIDATES that can hold this adapter here); returns their rows, fastest first, and the recommended one.
 

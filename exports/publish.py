@@ -11,7 +11,7 @@ from typing import Any
 from exports import FORMATS, GROUPS
 from exports.card import card
 from exports.mark import MARK, Check, failed_mark, measure, thresholds
-from exports.reference import PROMPTS, reference
+from exports.reference import MORE_PROMPTS, PROMPTS, held_out_size, reference
 from exports.source import Source, opened
 from truemark import artifacts, models, portability, recipe
 from truemark.artifacts import Artifact, Parent
@@ -45,9 +45,11 @@ def planned(text: str) -> portability.Plan:
 
 
 def export(
-    adapter: Path, wanted: list[str], out: Path | None, *, keep_failed: bool, prompts: int = PROMPTS
+    adapter: Path, wanted: list[str], out: Path | None, *, keep_failed: bool, prompts: int | None = None
 ) -> list[tuple[Path, dict[str, Any]]]:
     """Make every format in `wanted`; returns (path, mark) of each. What exists with a mark of this adapter that did not fail is left as it is.
+
+    A mark is of `prompts` held-out prompts; by default of PROMPTS, and where these leave the score undecided, of up to MORE_PROMPTS.
 
     Raises InvalidArtifact before any work when one of the formats cannot hold this adapter, StorageError when there is no room for it.
     A format that fails its mark is not published unless `keep_failed`; it is in the result all the same.
@@ -76,15 +78,17 @@ def _require_room(source: Source, out: Path) -> None:
     require_room(out, fp32)
 
 
-def _existing(path: Path, source: Source, format: str, prompts: int) -> dict[str, Any] | None:
+def _existing(path: Path, source: Source, format: str, prompts: int | None) -> dict[str, Any] | None:
     if not artifacts.is_artifact(path):
         return None
     try:
         artifact = artifacts.open_artifact(path)
         mark: dict[str, Any] = json.loads((path / MARK).read_text(encoding="utf-8"))
         fresh = artifact.manifest.parents[0].sha256 == source.artifact.sha and not artifact.manifest.failed
-        same = mark["thresholds"] == thresholds()[format] and mark["prompts"]["n"] == prompts
-        return mark if fresh and same and mark["verdict"]["state"] != "failed" else None
+        state, n = mark["verdict"]["state"], mark["prompts"]["n"]
+        least = _more(source) if state == "undecided" else PROMPTS
+        same = mark["thresholds"] == thresholds()[format] and (n == prompts if prompts else n >= least)
+        return mark if fresh and same and state != "failed" else None
     except (
         InvalidArtifact,
         OSError,
@@ -99,7 +103,7 @@ class _MarkFailed(Exception):
     """Leaves the draft of an export whose mark failed unpublished."""
 
 
-def make(source: Source, format: str, path: Path, *, keep_failed: bool, prompts: int) -> dict[str, Any]:
+def make(source: Source, format: str, path: Path, *, keep_failed: bool, prompts: int | None) -> dict[str, Any]:
     """Write one export and measure it; published at `path` unless its mark failed. Returns the mark."""
     module, _, attribute = FORMATS[format].partition(":")
     writer = getattr(import_module(module), attribute)
@@ -116,8 +120,7 @@ def make(source: Source, format: str, path: Path, *, keep_failed: bool, prompts:
             ]
             for field in ("recipe", "data_sha256", "levels", "seed"):
                 setattr(draft.manifest, field, getattr(manifest, field))
-            measured = reference(source.ref, source.base, manifest.domain, prompts)
-            mark = measure(Artifact(draft.path, draft.manifest), measured)
+            mark = _marked(Artifact(draft.path, draft.manifest), source, prompts)
             write_json(draft.path / MARK, mark)
             write_text(draft.path / "README.md", card(draft.manifest, mark))
             draft.manifest.failed = mark["verdict"]["state"] == "failed"
@@ -126,6 +129,20 @@ def make(source: Source, format: str, path: Path, *, keep_failed: bool, prompts:
     except _MarkFailed:
         say(f"not published: {path} failed {', '.join(mark['verdict']['failed'])} (--keep-failed keeps it, labelled)")
     return mark
+
+
+def _marked(export: Artifact, source: Source, prompts: int | None) -> dict[str, Any]:
+    """The mark on `prompts` prompts; where none were asked for and the first cannot tell, once more on as many as there are, up to MORE_PROMPTS."""
+    domain, more = export.manifest.domain, _more(source)
+    mark = measure(export, reference(source.ref, source.base, domain, prompts or PROMPTS))
+    if prompts is None and mark["verdict"]["state"] == "undecided" and more > PROMPTS:
+        say(f"{PROMPTS} prompts leave {', '.join(mark['verdict']['undecided'])} undecided: once more on {more}")
+        mark = measure(export, reference(source.ref, source.base, domain, more))
+    return mark
+
+
+def _more(source: Source) -> int:
+    return min(held_out_size(source.artifact.manifest.domain, source.ref.levels), MORE_PROMPTS)
 
 
 def _relative(parent: Path, child: Path) -> str:

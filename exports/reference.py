@@ -27,6 +27,8 @@ from truemark.settings import cache_dir
 
 PROMPTS = 64
 """Of a mark when no other number is asked for."""
+MORE_PROMPTS = 256
+"""At most, of a mark whose first PROMPTS leave the score undecided. Its interval is not widened for the second look."""
 SEED = 7
 MAX_TOKENS = 96
 SAMPLING = Sampling(max_tokens=MAX_TOKENS)
@@ -55,6 +57,11 @@ class Reference:
     eos_ids: set[int]
     width: int
     """V: columns of the adapter's logits; more than the vocabulary where the base pads its embeddings."""
+
+
+def held_out_size(domain: str, levels: Sequence[str] = ()) -> int:
+    """How many prompts there are."""
+    return len(domains.get(domain).build(SEED, 1, levels)["test"])
 
 
 def held_out(domain: str, prompts: int, levels: Sequence[str] = ()) -> list[Example]:

@@ -153,6 +153,21 @@ def test_an_undecided_mark_is_published_and_says_so(
         cli.run(["export", "tuned", "--to", "fp16", "--prompts", str(most + 1)])
 
 
+def test_a_mark_that_cannot_tell_is_measured_once_more_on_more_prompts(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(publish, "PROMPTS", 2)
+    monkeypatch.setattr(publish, "MORE_PROMPTS", 4)
+    judged = iter([None, True])
+    monkeypatch.setattr(mark.measures, "judge", lambda *_: next(judged))
+    assert cli.run(["export", "tuned", "--to", "fp16"]) == 0
+    assert "2 prompts leave score undecided: once more on 4" in capsys.readouterr().err
+    found = json.loads(Path("tuned.fp16/mark.json").read_text())
+    assert found["verdict"]["passed"] and found["prompts"]["n"] == 4
+    assert cli.run(["export", "tuned", "--to", "fp16"]) == 0, "and is kept: it has as many as are asked for, and more"
+    assert "already there" in capsys.readouterr().err
+
+
 def test_a_model_card_has_the_hubs_metadata_and_the_mark(home: Path) -> None:
     assert cli.run(["export", "tuned", "--to", "fp16", "--prompts", "3"]) == 0
     text = Path("tuned.fp16/README.md").read_text()
