@@ -11,7 +11,7 @@ from tests.conftest import truemark
 from truemark.artifacts import open_artifact
 
 pytestmark = pytest.mark.slow
-EXPORTS = ("fp16", "gguf-f16", "gguf-q8_0")
+EXPORTS = ("fp16", "gguf-q8_0")
 
 
 def test_every_export_has_a_passed_mark_and_is_whole(quickstart_dir: Path) -> None:

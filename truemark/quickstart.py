@@ -21,9 +21,9 @@ QUESTION = "Solve for x: 3x + 7 = 22"
 STEPS = (
     "data build math --level basics",
     "train math",
-    f"export {ADAPTER} --to fp16,gguf --quant f16,q8_0",
+    f"export {ADAPTER} --to fp16,gguf --quant q8_0",
     f"eval math --model smollm2-135m --model {ADAPTER} --model {ADAPTER}.fp16"
-    f" --model {ADAPTER}.gguf-f16 --model {ADAPTER}.gguf-q8_0 --max-tokens 192",
+    f" --model {ADAPTER}.gguf-q8_0 --max-tokens 192",
     "leaderboard",
 )
 
