@@ -76,7 +76,7 @@ def without_memory_settings(setup: Setup, rows: list[Any], out: Path) -> float:
 
 
 def trl(setup: Setup, rows: list[Any], out: Path, **options: Any) -> float:
-    """TRL's SFTTrainer as its documentation shows it: what is not said here is its default."""
+    """TRL's SFTTrainer as its documentation shows it: what is not said here is its default. Its bf16 stops a CPU with "You need to assign use_cpu": so that is said."""
     import torch
     from datasets import Dataset
     from peft import LoraConfig
@@ -103,6 +103,7 @@ def trl(setup: Setup, rows: list[Any], out: Path, **options: Any) -> float:
             seed=recipe["seed"],
             report_to="none",
             disable_tqdm=True,
+            use_cpu=not torch.cuda.is_available(),
             **options,
         ),
         train_dataset=Dataset.from_list([{"messages": row["messages"]} for row in rows]),

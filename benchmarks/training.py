@@ -41,7 +41,7 @@ DATA = {
 MAX_TOKENS = {"asp": 160}
 """Of an answer on the test set where 128, more than the longest reference, are too few (asp: longer than 97 % of them). The base talks on."""
 IN_BF16 = ("trl-defaults", "in bf16")
-EMULATED_STEPS = 2
+EMULATED_STEPS = 1
 """Of those on a CPU without bf16 instructions, where a step takes minutes."""
 QUICK_STEPS = 16
 """Of a measure: enough batches that their lengths are like the whole data's."""
