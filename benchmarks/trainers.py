@@ -6,6 +6,7 @@ python -m benchmarks.trainers NAME DIRECTORY     reads DIRECTORY/{rows.jsonl,set
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -192,6 +193,8 @@ def main() -> None:
     out = directory / name.replace(" ", "-")
     out.mkdir(parents=True, exist_ok=True)
     seconds = {**CONTESTANTS, **MEASURES}[name](setup, rows, out)
+    shutil.rmtree(out / "work", ignore_errors=True)  # others' checkpoints, with pickles that are refused
+    (out / "training_args.bin").unlink(missing_ok=True)
     (out / "run.json").write_text(json.dumps({"seconds": seconds, "process_seconds": time.monotonic() - began}))
 
 
