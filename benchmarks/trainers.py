@@ -193,7 +193,8 @@ def main() -> None:
     out = directory / name.replace(" ", "-")
     out.mkdir(parents=True, exist_ok=True)
     seconds = {**CONTESTANTS, **MEASURES}[name](setup, rows, out)
-    shutil.rmtree(out / "work", ignore_errors=True)  # others' checkpoints, with pickles that are refused
+    for checkpoint in (out / "work", *out.glob("checkpoint-*")):  # with pickles, which are refused
+        shutil.rmtree(checkpoint, ignore_errors=True)
     (out / "training_args.bin").unlink(missing_ok=True)
     (out / "run.json").write_text(json.dumps({"seconds": seconds, "process_seconds": time.monotonic() - began}))
 
