@@ -95,4 +95,5 @@ def overlap(left: Sequence[str], right: Sequence[str], n: int) -> int:
     if not common or len(first) == len(left) - n + 1 or len(second) == len(right) - n + 1:
         return len(common)
     one, other = Counter(grams(left, n)), Counter(grams(right, n))
-    return sum(min(one[gram], other[gram]) for gram in common)
+    more = (min(count, other.get(gram, 1)) - 1 for gram, count in one.items() if count > 1)
+    return len(common) + sum(more)
