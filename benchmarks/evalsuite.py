@@ -7,8 +7,8 @@ Each part writes its own key of benchmarks/results/evalsuite.json. WordNet (Debi
 
 scoring: gold answers of four domains' training data (`short`; `paragraph` is six of them, one after another), and answers that are those with words
 dropped, exchanged and swapped, one in twenty as it is, one in twenty another's. Each side is a fresh process on two cores: ours uses both where it says 2 processes, `evaluate` has no way to. A tenth of
-other pairs is scored first (`first`: packages and WordNet are loaded), then the pairs are timed, from texts (ours: answers in memory) to numbers; 2 processes are started, and
-load all that again, within that time. `wall` is what a clock says, `processor` what all processes together used. Numbers must agree to 1e-9: of
+other pairs is scored first (`first`: packages and WordNet are loaded), then the pairs are timed, from texts (ours: answers in memory) to numbers; 2 processes are started
+within that time. `wall` is what a clock says, `processor` what all processes together used. Numbers must agree to 1e-9: of
 each pair for ROUGE, of the corpus for BLEU, in the mean for METEOR.
 
 million: answers to plain questions of the devops domain, whose check on them costs next to nothing, in two processes. Peak memory is the sum of

@@ -10,7 +10,9 @@ whatever the number of processes, and are summed in order: so is the result, to 
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -18,7 +20,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import IO, TypeVar, cast
+from typing import IO, Any, TypeVar, cast
 
 import numpy as np
 
@@ -31,7 +33,9 @@ from evalsuite.metrics import Answer, Estimate
 from evalsuite.predictions import Prediction
 from truemark.errors import InvalidData, TruemarkError
 
-CHUNK = 2048
+CHUNK = 512
+_ENGINES = {"torch", "llama_cpp", "onnxruntime"}
+"""Packages that run threads, which a fork does not take along: a lock that one of them holds is never released."""
 T = TypeVar("T")
 Load = Callable[[], Sequence[Answer]]
 Part = dict[str, tuple[np.ndarray, np.ndarray | None] | TruemarkError]
@@ -109,10 +113,7 @@ def _parts(names: list[str], loads: Iterable[Load], values: bool, processes: int
         for load in loads:
             yield _part(names, values, load)
         return
-    from multiprocessing import get_context
-
-    # spawn: a fork of a process in which torch or llama.cpp runs threads may hang
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(processes, mp_context=_context(names)) as pool:
         waiting: deque[Future[tuple[int, Part]]] = deque()
         for load in loads:
             waiting.append(pool.submit(_part, names, values, load))
@@ -120,6 +121,18 @@ def _parts(names: list[str], loads: Iterable[Load], values: bool, processes: int
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+
+
+def _context(names: list[str]) -> Any:
+    """Fork where that is safe, after loading what the metrics need, so that no process loads it again; else fresh processes."""
+    from multiprocessing import get_context
+
+    if sys.platform != "linux" or _ENGINES & sys.modules.keys():
+        return get_context("spawn")
+    for name in names:
+        with contextlib.suppress(TruemarkError):  # each part will say so
+            metrics.get(name).rows([])
+    return get_context("spawn" if _ENGINES & sys.modules.keys() else "fork")
 
 
 def _part(names: list[str], values: bool, load: Load) -> tuple[int, Part]:
