@@ -190,27 +190,30 @@ def compare(scored: Sequence[Scored], baseline: Scored, names: Sequence[str] = S
 
 @dataclass(frozen=True)
 class _Entry:
-    """A model's answers and values by the place of their example; an endpoint may have left some out."""
+    """A model's answers, and what metrics need of them, computed once for all slices; an endpoint may have left some out."""
 
     scored: Scored
-    answers: dict[int, Answer]
+    places: np.ndarray
+    """Int [n]: the place of each answer's example among the examples."""
+    rows: dict[str, np.ndarray]
+    """[n, s]: each metric's `Metric.rows`."""
     values: dict[str, np.ndarray | None]
     """Float [examples] of each metric, NaN where there is no answer or the metric does not apply; None without values per answer."""
 
     @classmethod
     def of(cls, scored: Scored, names: Sequence[str], place: dict[str, int]) -> _Entry:
-        where = [place[answer.example["id"]] for answer in scored.answers]
+        places = np.array([place[answer.example["id"]] for answer in scored.answers], dtype=int)
+        rows = {name: metrics.get(name).rows(scored.answers) for name in names}
 
         def spread(name: str) -> np.ndarray | None:
-            own = _values(name, scored.answers)
+            own = _values(name, rows[name])
             if own is None:
                 return None
             whole = np.full(len(place), np.nan)
-            whole[where] = own
+            whole[places] = own
             return whole
 
-        answers = dict(zip(where, scored.answers, strict=True))
-        return cls(scored, answers, {name: spread(name) for name in names})
+        return cls(scored, places, rows, {name: spread(name) for name in names})
 
 
 def find_baseline(scored: Sequence[Scored], wanted: str | None) -> Scored:
@@ -244,20 +247,21 @@ def _table(name: str, entries: Sequence[_Entry], first: int, part: np.ndarray, f
     tests = sum(own is not None for one in entries if one is not baseline for own in one.values.values())
     rows: list[Row] = []
     for one in entries:
-        answers = [one.answers[k] for k in part if k in one.answers]
-        if not answers:
+        here = np.flatnonzero(np.isin(one.places, part))
+        if not len(here):
             continue
+        here = here[np.argsort(one.places[here], kind="stable")]
         scores = {}
         for metric, all_values in one.values.items():
             own = None if all_values is None else all_values[part]
             against = baseline.values[metric]
-            estimate = _with_interval(metrics.get(metric).score(answers), own, clusters)
+            estimate = _with_interval(metrics.get(metric).estimate(one.rows[metric][here]), own, clusters)
             d = None
             if one is not baseline and own is not None and against is not None:
                 label = baseline.scored.evaluation.model.label
                 d = difference(own, against[part], clusters, label, _is_mean(estimate, own), LEVEL / tests)
             scores[metric] = Score(estimate, d)
-        rows.append(Row(one.scored, name, answers, scores, ""))
+        rows.append(Row(one.scored, name, [one.scored.answers[i] for i in here], scores, ""))
     rows.sort(key=lambda row: -row.accuracy)
     of = {id(one.scored): one for one in entries}
     right = [of[id(row.scored)].values[PRIMARY] for row in rows]
@@ -335,10 +339,10 @@ def difference(
     )
 
 
-def _values(name: str, answers: list[Answer]) -> np.ndarray | None:
+def _values(name: str, rows: np.ndarray) -> np.ndarray | None:
     """None where a metric has no value per answer, and for times and prices: no family of quality tests is theirs."""
     metric = metrics.get(name)
-    return None if metric.unit in ("seconds", "per_second", "money") else metric.values(answers)
+    return None if metric.unit in ("seconds", "per_second", "money") else metric.each(rows)
 
 
 def _is_mean(estimate: Estimate, values: np.ndarray) -> bool:
