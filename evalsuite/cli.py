@@ -37,6 +37,9 @@ def evaluate(
         bool, typer.Option("--allow-contaminated", help="Score, and mark, a model trained on test examples.")
     ] = False,
     results: Annotated[Path, typer.Option(help="Where predictions and scores are kept.")] = Path("results"),
+    also: Annotated[
+        str, typer.Option(metavar="SET,…", help="Ask these further sets too: stability, drift.", show_default="none")
+    ] = "",
     lm_eval: Annotated[
         str | None, typer.Option(metavar="TASK,…", help="Run these tasks of lm-evaluation-harness instead.")
     ] = None,
@@ -48,7 +51,8 @@ def evaluate(
     Answers are kept: an interrupted run continues, and a repeated one asks nothing.
     """
     import domains
-    from evalsuite import metric_table, metrics
+    from evalsuite import metric_table, metrics, sets
+    from evalsuite.plain import text
     from evalsuite.report import slice_title, table
     from evalsuite.run import Asking
     from evalsuite.run import evaluate as run
@@ -74,6 +78,7 @@ def evaluate(
         runtime=runtime,
         baseline=baseline,
         asking=Asking(concurrency, budget, allow_contaminated),
+        also=sets.names(also),
     )
     measured = [measure(names, row.answers, values=False) for row in outcome.rows]
     if budget.spent_in or budget.spent_out:
@@ -84,12 +89,15 @@ def evaluate(
             {**row.to_json(), "metrics": metric_table.to_json(found)}
             for row, found in zip(outcome.rows, measured, strict=True)
         ]
-        print(json.dumps({"rows": rows, "failures": failures}, indent=2))
+        found = [one.to_json() for one in outcome.tables]
+        print(json.dumps({"rows": rows, "sets": found, "failures": failures}, indent=2))
     elif outcome.rows:
         print(table(outcome.rows))
         if shown := [name for name in names if metric or name not in ("accuracy", "tokens_per_second")]:
             labels = [f"{slice_title(row.slice)} · {row.scored.evaluation.model.label}" for row in outcome.rows]
             print("\n" + metric_table.table(list(zip(labels, measured, strict=True)), shown))
+        for one in outcome.tables:
+            print("\n" + text(one.plain()))
     if outcome.exit_code:
         raise typer.Exit(outcome.exit_code)
 

@@ -99,7 +99,7 @@ class Row:
     slice: str
     answers: list[Answer]
     scores: dict[str, Score]
-    """By metric, in the order asked for; accuracy is always there."""
+    """By metric, in the order asked for; the primary one is first."""
     group: str
     """Letters: rows that share one are not told apart in accuracy."""
 
@@ -169,12 +169,14 @@ class Row:
         }
 
 
-def compare(scored: Sequence[Scored], baseline: Scored, names: Sequence[str] = SHOWN) -> list[Row]:
-    """Rows slice by slice, the most accurate first (ties: as evaluated). All must be of the same test set; what an endpoint left out is left out of its comparisons.
+def compare(
+    scored: Sequence[Scored], baseline: Scored, names: Sequence[str] = SHOWN, *, primary: str = PRIMARY
+) -> list[Row]:
+    """Rows slice by slice, the best by `primary` first (ties: as evaluated). All must be of the same test set; what an endpoint left out is left out of its comparisons.
 
-    `names` are metrics beyond accuracy. Raises UnknownName for one that there is none of.
+    `names` are metrics beyond `primary`, which must have values per answer: it orders and groups. Raises UnknownName for one that there is none of.
     """
-    names = list(dict.fromkeys([PRIMARY, *names]))
+    names = list(dict.fromkeys([primary, *names]))
     examples = list({answer.example["id"]: answer.example for one in scored for answer in one.answers}.values())
     place = {example["id"]: i for i, example in enumerate(examples)}
     where = np.array([slice_of(example) for example in examples])
@@ -184,7 +186,7 @@ def compare(scored: Sequence[Scored], baseline: Scored, names: Sequence[str] = S
     rows: list[Row] = []
     for name in slices(examples):
         part = np.arange(len(examples)) if name == OVERALL else np.flatnonzero(where == name)
-        rows += _table(name, entries, first, part, families[part])
+        rows += _table(name, entries, first, part, families[part], primary)
     return rows
 
 
@@ -209,8 +211,9 @@ class _Entry:
             own = _values(name, rows[name])
             if own is None:
                 return None
+            told = np.isfinite(own)
             whole = np.full(len(place), np.nan)
-            whole[places] = own
+            whole[places[told]] = own[told]  # a value of several answers stands at one of them
             return whole
 
         return cls(scored, places, rows, {name: spread(name) for name in names})
@@ -240,7 +243,9 @@ def quantization(format: str) -> str | None:
     return name if name.startswith(("q", "int", "4bit", "iq")) else None
 
 
-def _table(name: str, entries: Sequence[_Entry], first: int, part: np.ndarray, families: np.ndarray) -> list[Row]:
+def _table(
+    name: str, entries: Sequence[_Entry], first: int, part: np.ndarray, families: np.ndarray, primary: str
+) -> list[Row]:
     """The rows of one slice, of which `part` are the examples' places, int [n]."""
     clusters = families if len(np.unique(families)) < len(families) else None
     baseline = entries[first]
@@ -262,9 +267,10 @@ def _table(name: str, entries: Sequence[_Entry], first: int, part: np.ndarray, f
                 d = difference(own, against[part], clusters, label, _is_mean(estimate, own), LEVEL / tests)
             scores[metric] = Score(estimate, d)
         rows.append(Row(one.scored, name, [one.scored.answers[i] for i in here], scores, ""))
-    rows.sort(key=lambda row: -row.accuracy)
+    sign = -1.0 if metrics.get(primary).better == "higher" else 1.0
+    rows.sort(key=lambda row: sign * (row.scores[primary].estimate.value or 0.0))
     of = {id(one.scored): one for one in entries}
-    right = [of[id(row.scored)].values[PRIMARY] for row in rows]
+    right = [of[id(row.scored)].values[primary] for row in rows]
     groups = _groups([one[part] for one in right if one is not None], clusters)
     rows = [replace(row, group=group) for row, group in zip(rows, groups, strict=True)]
     return _holm(rows)

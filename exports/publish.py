@@ -114,7 +114,7 @@ def make(source: Source, format: str, path: Path, *, keep_failed: bool, prompts:
             draft.manifest.parents = [
                 Parent(name=manifest.name, sha256=source.artifact.sha, path=_relative(source.path, path))
             ]
-            for field in ("recipe", "data_sha256", "levels", "seed"):
+            for field in ("recipe", "data_sha256", "levels", "seed", "canary"):
                 setattr(draft.manifest, field, getattr(manifest, field))
             measured = reference(source.ref, source.base, manifest.domain, prompts)
             mark = measure(Artifact(draft.path, draft.manifest), measured)
