@@ -138,6 +138,12 @@ def leaderboard(
     metric: Annotated[
         list[str] | None, typer.Option("--metric", metavar="NAME", help="A metric beside accuracy; may be repeated.")
     ] = None,
+    votes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL", help="Votes to weigh.", show_default="votes.sqlite under --results, if it is there"
+        ),
+    ] = None,
     model_index: Annotated[
         str | None, typer.Option(metavar="ARTIFACT", help="Only print this model's scores as Hub model-index YAML.")
     ] = None,
@@ -150,7 +156,7 @@ def leaderboard(
     from truemark.console import say
     from truemark.files import write_json, write_text
 
-    board = build(results, baseline, [*SHOWN, *(metric or [])])
+    board = build(results, baseline, [*SHOWN, *(metric or [])], votes)
     if model_index is not None:
         from evalsuite.model_index import model_index as yaml_of
 

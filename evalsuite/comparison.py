@@ -163,6 +163,7 @@ class Row:
             "tokens_per_second": self.tokens_per_second,
             "metrics": {name: _metric_json(name, score) for name, score in self.others.items()},
             "mark": model.mark,
+            "canary": evaluation.canary,
             "failed": model.failed,
             "date": evaluation.created,
             "machine": evaluation.machine,
