@@ -36,6 +36,9 @@ def evaluate(
     allow_contaminated: Annotated[
         bool, typer.Option("--allow-contaminated", help="Score, and mark, a model trained on test examples.")
     ] = False,
+    executor: Annotated[
+        str, typer.Option(help="local, or ray: spread scoring and questions to endpoints over a Ray cluster.")
+    ] = "local",
     results: Annotated[Path, typer.Option(help="Where predictions and scores are kept.")] = Path("results"),
     also: Annotated[
         str, typer.Option(metavar="SET,…", help="Ask these further sets too: stability, drift.", show_default="none")
@@ -52,6 +55,7 @@ def evaluate(
     """
     import domains
     from evalsuite import metric_table, metrics, sets
+    from evalsuite.executor import named, running
     from evalsuite.plain import text
     from evalsuite.report import slice_title, table
     from evalsuite.run import Asking
@@ -66,21 +70,22 @@ def evaluate(
 
         print(harness.evaluate(domain, model, lm_eval.split(","), results, limit, include, as_json=as_json))
         return
-    names = metrics.names(metric or domains.get(domain).METRICS)
+    names, where = metrics.names(metric or domains.get(domain).METRICS), named(executor)
     budget = Budget(budget_tokens, budget_usd, price_in, price_out)
-    outcome = run(
-        domain,
-        model,
-        data=data or Path("data") / domain / "test.jsonl",
-        results=results,
-        sampling=Sampling(max_tokens=max_tokens),
-        limit=limit,
-        runtime=runtime,
-        baseline=baseline,
-        asking=Asking(concurrency, budget, allow_contaminated),
-        also=sets.names(also),
-    )
-    measured = [measure(names, row.answers, values=False) for row in outcome.rows]
+    with running(where):
+        outcome = run(
+            domain,
+            model,
+            data=data or Path("data") / domain / "test.jsonl",
+            results=results,
+            sampling=Sampling(max_tokens=max_tokens),
+            limit=limit,
+            runtime=runtime,
+            baseline=baseline,
+            asking=Asking(concurrency, budget, allow_contaminated, where),
+            also=sets.names(also),
+        )
+        measured = [measure(names, row.answers, values=False, executor=where) for row in outcome.rows]
     if budget.spent_in or budget.spent_out:
         say(budget.report())
     if as_json:
@@ -112,16 +117,20 @@ def score(
         typer.Option("--metric", metavar="NAME", help=_METRIC, show_default="the domain's"),
     ] = None,
     processes: Annotated[int, typer.Option(min=1, help="Processes that score.")] = 1,
+    executor: Annotated[
+        str, typer.Option(help="local, or ray: spread scoring and questions to endpoints over a Ray cluster.")
+    ] = "local",
     as_json: Annotated[bool, typer.Option("--json", help="Print the metrics as JSON.")] = False,
 ) -> None:
     """Score a predictions file by the domain's check and by metrics, however long it is: nothing is asked of a model."""
     import domains
     from evalsuite import metric_table
+    from evalsuite.executor import named
     from evalsuite.scoring import measure_files
 
     names = metric or domains.get(domain).METRICS
     test = data or Path("data") / domain / "test.jsonl"
-    found = measure_files(names, domain, test, predictions, processes=processes)
+    found = measure_files(names, domain, test, predictions, processes=processes, executor=named(executor))
     if as_json:
         print(json.dumps({"n": found.n, "metrics": metric_table.to_json(found)}, indent=2))
     else:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import domains
-from domains.base import Domain, Example, Verdict
+from domains.base import Domain, Example
 from domains.examples import read_examples
 from evalsuite import canary, sets
 from evalsuite.also import SetTable, table
@@ -20,20 +20,21 @@ from evalsuite.comparison import Row, Scored, compare, find_baseline
 from evalsuite.contaminated import Contamination, TrainingData
 from evalsuite.data import example_sha256, examples_sha256, sample
 from evalsuite.evaluations import Evaluations, Model, caveats
+from evalsuite.executor import Executor, RayHttpRuntime
 from evalsuite.generation import Part, generate
 from evalsuite.predictions import Prediction, Run
+from evalsuite.scoring import verdicts
 from evalsuite.sets import ExampleSet
 from truemark.console import progress, say
 from truemark.errors import CheckFailed, TruemarkError, UnknownName
 from truemark.files import sha256_file, sha256_json
 from truemark.models import ModelRef, resolve
-from truemark.runtimes import DEFAULT, RUNTIMES
+from truemark.runtimes import DEFAULT, RUNTIMES, open_runtime
 from truemark.runtimes.base import Sampling
 from truemark.runtimes.retries import Budget
 from truemark.runtimes.rule import TRAINED
 from truemark.settings import endpoint_url
 
-Check = Callable[[str, Example], Verdict]
 _MODEL_SUFFIXES = {".safetensors", ".json", ".jinja", ".model", ".txt"}
 
 
@@ -62,6 +63,8 @@ class Asking:
     """What all endpoints of the command may cost together."""
     allow_contaminated: bool = False
     """Score, and mark, a model that was trained on test examples."""
+    executor: Executor = "local"
+    """Where endpoints are asked from and answers are checked."""
 
 
 @dataclass
@@ -119,14 +122,12 @@ def evaluate(
     prepare = partial(
         _prepare, room=room, sampling=sampling, runtime=runtime, asking=asking, training=training, examples=[]
     )
-    checks = {"": room.check}
     for one in further:
         _ask_further(one, one.examples(examples), jobs, results, prepare)
-        checks[one.name] = one.check
     for number, job in enumerate(jobs, 1):
         say(f"[{number}/{len(jobs)}] {job.model.label} ({job.run.engine})")
         try:
-            _generate(job, results)
+            _generate(job, results, asking.executor)
         except TruemarkError as error:
             _failed(outcome, job.ref.text, error)
     sampled = limit if len(examples) < len(everything) else None
@@ -135,7 +136,7 @@ def evaluate(
     for job in [job for job in jobs if job.ref.text not in outcome.failures]:
         try:
             for part in job.parts:
-                one_scored = _score(job, part, checks[part.run.also], results, None if part.run.also else sampled)
+                one_scored = _score(job, part, results, None if part.run.also else sampled, asking.executor)
                 (asked.setdefault(part.run.also, []) if part.run.also else scored).append(one_scored)
         except TruemarkError as error:
             _failed(outcome, job.ref.text, error)
@@ -248,19 +249,20 @@ def _base_of(ref: ModelRef) -> ModelRef | None:
         return None  # an export runs without its base on this machine; there is then nothing to compare it with
 
 
-def _generate(job: Job, results: Path) -> None:
+def _generate(job: Job, results: Path, executor: Executor) -> None:
     """Answer what has no answer yet, the canary first. Raises EngineError when the engine does, CheckFailed for another model."""
 
     def done(part: Part) -> None:
         if part.run.also == canary.NAME:
             canary.refuse_another(job.ref, part)
 
+    opened = RayHttpRuntime.of if executor == "ray" and job.run.engine == "http" else open_runtime
     probes = canary.part_of(results, job.ref, job.run)
     canary.say_absent(job.ref)
-    generate(job.ref, [*([probes] if probes else []), *job.parts], results, job.options, done=done)
+    generate(job.ref, [*([probes] if probes else []), *job.parts], results, job.options, opened=opened, done=done)
 
 
-def _score(job: Job, part: Part, check: Check, results: Path, limit: int | None) -> Scored:
+def _score(job: Job, part: Part, results: Path, limit: int | None, executor: Executor) -> Scored:
     """Check one part's answers and keep the verdicts. Raises CheckFailed where the base answered."""
     stored = part.store.read()
     rows = [stored[example_sha256(example)] for example in part.asked]
@@ -268,15 +270,16 @@ def _score(job: Job, part: Part, check: Check, results: Path, limit: int | None)
     if not part.run.also:
         _refuse_the_base(job, part, stored, scores)
     with progress(f"check {job.model.label}", len(rows)) as advance:
-        verdicts = []
-        for row, example in zip(rows, part.asked, strict=True):
-            verdicts.append(check(row.text, example))
+        found = []
+        answers = ((row.text, example) for row, example in zip(rows, part.asked, strict=True))
+        for verdict in verdicts(part.run.domain, part.run.also, answers, executor=executor):
+            found.append(verdict)
             advance(1)
     evaluation = scores.write(
         part.run,
         job.model,
         part.examples,
-        verdicts,
+        found,
         engine_sha256=rows[-1].engine_sha256,
         limit=limit,
         unanswered=part.unanswered,
