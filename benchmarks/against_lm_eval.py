@@ -103,7 +103,7 @@ def _ours(model: Path, test: Path, folder: Path) -> dict[str, Any]:
         "--json",
     ]
     wall, processor, said = _timed([sys.executable, "-P", "-m", "truemark", "eval", DOMAIN, *words])
-    row = next(row for row in json.loads(said)["rows"] if row["slice"] in ("all", "test"))
+    row = json.loads(said)["rows"][-1]  # of all slices
     [file] = (folder / DOMAIN / "predictions").glob("*.jsonl")
     answers = {one["id"]: one["text"] for one in read_jsonl(file)}
     return {"wall": wall, "processor": processor, "answers": answers, "passed": row["accuracy"]["value"]}
@@ -162,10 +162,11 @@ def _told(side: dict[str, Any], reference: Answers) -> dict[str, Any]:
 
 
 def _mark(export: Path) -> dict[str, Any]:
-    """What the mark says of greedy answers and of the score, as it stands in the file."""
+    """What the export's mark says of greedy answers and of the score."""
     path = export / "mark.json"
     mark = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return {"state": mark.get("verdict", {}).get("state"), "measured": mark.get("measured", mark.get("measures"))}
+    prefix = next((check["value"] for check in mark.get("checks", ()) if check["name"] == "prefix"), None)
+    return {"state": mark.get("verdict", {}).get("state"), "prefix": prefix, "score": mark.get("score")}
 
 
 def _truemark(*words: str) -> None:

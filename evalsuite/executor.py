@@ -23,7 +23,8 @@ Executor = Literal["local", "ray"]
 EXECUTORS: tuple[Executor, ...] = ("local", "ray")
 _TOLD = ("PYTHONPATH", "TRUEMARK_WORDNET", "TRUEMARK_PRICE", "TRUEMARK_CACHE", "HF_HUB_OFFLINE")
 """Environment variables that workers are given: what shapes numbers. Keys travel with the questions alone, as a cluster shows its environment."""
-T, R = TypeVar("T"), TypeVar("R")
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 def named(name: str) -> Executor:

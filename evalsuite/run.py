@@ -5,6 +5,7 @@ Models are opened one after another, as two of them rarely fit in memory; one th
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -51,6 +52,8 @@ class Job:
     options: dict[str, Any]
     """What its runtime is opened with."""
     contamination: Contamination
+    finished: list[Part] = field(default_factory=list)
+    """Of the parts, those that are answered to their end."""
 
 
 @dataclass(frozen=True)
@@ -110,18 +113,17 @@ def evaluate(
     wanted = list(dict.fromkeys([*([baseline] if baseline else []), *refs]))
     outcome = Outcome()
     asking = asking or Asking()
-    training = TrainingData(data, domain)
+    prepare = partial(
+        _prepare, room=room, sampling=sampling, runtime=runtime, asking=asking, training=TrainingData(data, domain)
+    )
     jobs: list[Job] = []
     for text in wanted:
         try:
-            job = _prepare(text, room, sampling, runtime, asking, training, examples)
+            job = prepare(text, examples=examples)
             if _is_new(jobs, job):
                 jobs.append(replace(job, parts=[Part.of(results, job.run, examples, everything)]))
         except TruemarkError as error:
             _failed(outcome, text, error)
-    prepare = partial(
-        _prepare, room=room, sampling=sampling, runtime=runtime, asking=asking, training=training, examples=[]
-    )
     for one in further:
         _ask_further(one, one.examples(examples), jobs, results, prepare)
     for number, job in enumerate(jobs, 1):
@@ -130,24 +132,31 @@ def evaluate(
             _generate(job, results, asking.executor)
         except TruemarkError as error:
             _failed(outcome, job.ref.text, error)
-    sampled = limit if len(examples) < len(everything) else None
-    scored: list[Scored] = []
-    asked: dict[str, list[Scored]] = {}
-    for job in [job for job in jobs if job.ref.text not in outcome.failures]:
+    scored = _score_all(jobs, results, limit if len(examples) < len(everything) else None, asking.executor, outcome)
+    if scored[""]:
+        reference = _baseline(scored[""], wanted[0], jobs)
+        outcome.rows = compare(scored[""], reference)
+        for one in further:
+            shas = {each.evaluation.model.sha256 for each in scored[one.name]}
+            for sha in {each.evaluation.examples_sha256 for each in scored[one.name]}:
+                evaluations = Evaluations(results, domain, sha, one.name)
+                outcome.tables += table(evaluations, shas, reference.evaluation.model.label)
+    return outcome
+
+
+def _score_all(
+    jobs: Sequence[Job], results: Path, limit: int | None, executor: Executor, outcome: Outcome
+) -> dict[str, list[Scored]]:
+    """By set (the test set: empty), what was answered to its end; a model without an answer to the rest keeps these."""
+    found: dict[str, list[Scored]] = defaultdict(list)
+    for job in jobs:
         try:
-            for part in job.parts:
-                one_scored = _score(job, part, results, None if part.run.also else sampled, asking.executor)
-                (asked.setdefault(part.run.also, []) if part.run.also else scored).append(one_scored)
+            for part in job.finished:
+                one = _score(job, part, results, None if part.run.also else limit, executor)
+                found[part.run.also].append(one)
         except TruemarkError as error:
             _failed(outcome, job.ref.text, error)
-    if scored:
-        reference = _baseline(scored, wanted[0], jobs)
-        outcome.rows = compare(scored, reference)
-        for name, found in asked.items():
-            evaluations = Evaluations(results, domain, found[0].evaluation.examples_sha256, name)
-            shas = {one.evaluation.model.sha256 for one in found}
-            outcome.tables += table(evaluations, shas, reference.evaluation.model.label)
-    return outcome
+    return found
 
 
 def _prepare(
@@ -182,15 +191,16 @@ def _ask_further(
     one: ExampleSet, examples: list[Example], jobs: list[Job], results: Path, prepare: Callable[..., Job]
 ) -> None:
     """Add a further set to what models are asked; for one that is compared with the base, to that of their bases too, which may be new jobs."""
-    asked = list(jobs)
+    wanted = [job for job in jobs if job.parts and not job.parts[0].run.also]
+    asked = wanted
     if one.against_base:
         asked = []
-        for job in [job for job in jobs if not job.parts[0].run.also]:
+        for job in wanted:
             base = _base_of(job.ref)
             if base is None:
                 say(f"{job.model.label} has no base here: nothing to say of its {one.name}")
                 continue
-            own = prepare(base.text)
+            own = prepare(base.text, examples=[])
             if _is_new(jobs, own, quiet=True):
                 jobs.append(own)
             asked += [other for other in jobs if other is job or other.run.sha256 == own.run.sha256]
@@ -255,6 +265,8 @@ def _generate(job: Job, results: Path, executor: Executor) -> None:
     def done(part: Part) -> None:
         if part.run.also == canary.NAME:
             canary.refuse_another(job.ref, part)
+        else:
+            job.finished.append(part)
 
     opened = RayHttpRuntime.of if executor == "ray" and job.run.engine == "http" else open_runtime
     probes = canary.part_of(results, job.ref, job.run)

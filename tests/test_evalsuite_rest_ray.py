@@ -16,7 +16,7 @@ import pytest
 import domains
 from domains.base import question
 from evalsuite import executor
-from evalsuite.data import example_sha256
+from evalsuite.data import example_sha256, sample
 from evalsuite.executor import RayHttpRuntime
 from evalsuite.scoring import measure_files
 from tests.evalsuite_texts import answer
@@ -163,7 +163,7 @@ def test_an_eval_over_http_says_the_same(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    write_jsonl(Path("test.jsonl"), [dict(one) for one in domains.get("devops").build(7, 1)["test"][:40]])
+    write_jsonl(Path("test.jsonl"), [dict(one) for one in sample(domains.get("devops").build(7, 1)["test"], 40)])
     found, stored = {}, {}
     for where in executor.EXECUTORS:
         words = ["--model", "openai:half", "--data", "test.jsonl", "--results", where, "--executor", where, "--json"]

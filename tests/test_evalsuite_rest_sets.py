@@ -157,6 +157,22 @@ def test_a_model_is_opened_once_for_all_it_is_asked(
     assert opened == ["runs/a", "base"]
 
 
+def test_a_set_that_fails_leaves_the_row(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    say = other.ObedientRuntime._say
+
+    def fails(self: Any, question: str, sampling: Any) -> Any:
+        if sampling.temperature:
+            raise RuntimeError("this engine cannot sample")
+        return say(self, question, sampling)
+
+    monkeypatch.setattr(other.ObedientRuntime, "_say", fails)
+    assert cli.run(["eval", "toy", "--runtime", "toy", "--model", "runs/a", "--also", "drift,stability", "--json"]) == 2
+    found = json.loads(capsys.readouterr().out)
+    assert [row["ref"] for row in found["rows"]] == ["runs/a"] * 3 and "cannot sample" in found["failures"]["runs/a"]
+    assert [one["name"] for one in found["sets"]] == ["drift"]
+    assert {row["ref"] for row in found["sets"][0]["rows"]} == {"base", "runs/a"}, "the base is asked for drift alone"
+
+
 def test_what_has_no_base_has_no_drift(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["eval", "toy", "--runtime", "toy", "--model", "base", "--also", "drift", "--json"]) == 0
     told = capsys.readouterr()
