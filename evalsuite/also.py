@@ -48,15 +48,15 @@ class SetTable:
         }
 
     def plain(self) -> Plain:
-        """As a table of words."""
+        """As a table of words. Where the base is what is measured by, its own row and a column of differences would say nothing further."""
         title = metrics.get(self.set.metric).title
-        return Plain(
-            self.set.title,
-            f"{self.set.about}; {self.n} examples, hash {self.examples_sha256[:12]}",
-            [*HEADINGS, f"{title} [95 % CI]", "Δ points [95 % CI]", "p (Holm)", "of it"],
-            [self._cells(row) for row in self.rows],
-            self.notes,
-        )
+        own = [row for row in self.rows if not (self.set.against_base and self.score(row).difference is None)]
+        heads = [*HEADINGS, f"{title} [95 % CI]", "Δ points [95 % CI]", "p (Holm)", "of it"]
+        cells = [self._cells(row) for row in own]
+        if self.set.against_base:
+            heads, *cells = [line[:5] + line[6:] for line in [heads, *cells]]
+        about = f"{self.set.about}; {self.n} examples, hash {self.examples_sha256[:12]}"
+        return Plain(self.set.title, about, heads, cells, self.notes)
 
     def _row(self, row: Row) -> dict[str, Any]:
         evaluation, score = row.scored.evaluation, self.score(row)
@@ -84,9 +84,11 @@ class SetTable:
         several = len({one.slice for one in self.rows}) > 1
         where = f" ({report.slice_title(row.slice)})" if several else ""
         bounds = f" {report.interval(estimate.interval)}" if estimate.interval else ""
+        seeds = sorted({answer.prediction.sampling["seed"] for answer in row.answers})
+        sampling = {**evaluation.sampling, "seed": ", ".join(map(str, seeds))}
         return [
             evaluation.model.label + where,
-            f"{evaluation.model.format} · {evaluation.engine} · {report.decoding(evaluation.sampling)}",
+            f"{evaluation.model.format} · {evaluation.engine} · {report.decoding(sampling)}",
             row.group,
             str(len(row.answers)),
             "–" if estimate.value is None else f"{report.number(estimate.value, 'share')}{bounds}",

@@ -46,6 +46,16 @@ def test_errors_survive_the_way_from_another_process() -> None:
         assert (type(found), str(found)) == (type(error), str(error))
 
 
+@pytest.mark.slow
+def test_no_cluster_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = pytest.importorskip("ray", reason="needs Ray: pip install 'truemark[ray]'")
+    if ray.is_initialized():
+        pytest.skip("connected to the cluster of the tests above")
+    monkeypatch.setenv("RAY_ADDRESS", "nowhere")
+    with pytest.raises(TruemarkError, match="no Ray cluster"), executor.cluster():
+        pass
+
+
 class Half(BaseHTTPRequestHandler):
     """Knows every second answer; of some questions it says nothing at first, or never."""
 
@@ -196,13 +206,3 @@ def test_one_budget_for_all_nodes_and_reasons_come_back(cluster: Any, endpoint: 
     free = Budget()
     [one] = ask(free, "never answered")
     assert isinstance(one, NoAnswer) and "tries: 5" in one.message and endpoint.asked["never answered"] == 5
-
-
-@pytest.mark.slow
-def test_no_cluster_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    ray = pytest.importorskip("ray", reason="needs Ray: pip install 'truemark[ray]'")
-    if ray.is_initialized():
-        pytest.skip("connected to the cluster of the tests above")
-    monkeypatch.setenv("RAY_ADDRESS", "nowhere")
-    with pytest.raises(TruemarkError, match="no Ray cluster"), executor.cluster():
-        pass

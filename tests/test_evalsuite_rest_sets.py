@@ -133,7 +133,7 @@ def test_from_also_to_tables(capsys: pytest.CaptureFixture[str], monkeypatch: py
     assert [one.set.name for one in tables(Path("results"), "toy")] == ["stability", "drift"]
     assert cli.run(["eval", "toy", "--runtime", "toy", "--model", "runs/a", "--also", "drift"]) == 0
     out = capsys.readouterr().out
-    for word in ("Drift: questions outside the domain", "lost", "base right", "general"):
+    for word in ("Drift: questions outside the domain", "lost", "base right", "general", "greedy"):
         assert word in out
 
 
