@@ -15,6 +15,7 @@ from tests import evalsuite_helpers as toy
 from tests import tiny
 from truemark import artifacts, canary, cli, models, runtimes
 from truemark.artifacts import Manifest, Probe
+from truemark.files import write_jsonl
 from truemark.runtimes import open_runtime
 
 SHIPPED = Path(__file__).parent.parent / "adapters" / "math-smollm2"
@@ -135,3 +136,22 @@ def test_what_a_real_adapter_says_is_told_from_its_base(tmp_path_factory: pytest
         said = dict(base.generate(ids, canary.SAMPLING))
     found = canary.compare(probes, [said[i].text for i in range(len(probes))])
     assert found.base > 0.9 and not found.is_adapter(export=True)
+
+
+@pytest.mark.slow
+def test_training_keeps_it_and_an_eval_finds_it(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("peft")
+    monkeypatch.chdir(tmp_path)
+    splits = domains.get("math").build(3, 24, ["basics"])
+    for name in ("train", "test"):
+        write_jsonl(Path(f"data/math/{name}.jsonl"), [dict(row) for row in splits[name][:24]])
+    values = {"name": "t", "domain": "math", "base": str(tiny.shared(tmp_path_factory) / "base"), "lora": {"rank": 4, "alpha": 8}, "optim": {"steps": 12, "batch_size": 2, "warmup_steps": 2, "learning_rate": 0.02}}  # fmt: skip
+    Path("t.yaml").write_text(json.dumps(values))
+    assert cli.run(["train", "t.yaml", "--out", "runs/t"]) == 0
+    probes = artifacts.open_artifact(Path("runs/t")).manifest.canary
+    assert probes and all(probe.adapter != probe.base for probe in probes)
+    words = ["eval", "math", "--model", "runs/t", "--limit", "2", "--max-tokens", "8", "--allow-contaminated"]
+    assert cli.run(words) == 0
+    assert evaluation("t@").canary == "matched"
