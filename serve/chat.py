@@ -92,7 +92,7 @@ class ChatService:
     async def _begin(self, chat: ChatRequest, model: ServedModel) -> Answering:
         self.supervisor.require_ready()
         generation = await self.generation(chat, model)
-        rest = self.supervisor.engine.generate(generation)
+        rest = self.supervisor.generate(generation)
         try:
             first = await anext(rest)
         except StopAsyncIteration:

@@ -14,7 +14,7 @@ import openai
 import pytest
 
 from serve import catalog, engines, server
-from serve.engines.llamacpp import LlamaCppEngine
+from serve.engines.llamacpp import SLOTS, LlamaCppEngine
 from serve.protocol import ApiError, parse_chat
 from serve.supervisor import Supervisor
 from tests.serve_helpers import SYSTEM, tiny_models, wait_until
@@ -297,11 +297,11 @@ def test_a_client_that_vanishes_frees_its_slot(gateway: Gateway, stream: bool) -
     data = json.dumps(body).encode()
     head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Type: application/json\r\n"
     sockets = []
-    for _ in range(8):  # twice the slots: some still wait in the queue
+    for _ in range(2 * SLOTS):  # some still wait in the queue
         made = socket.create_connection((address.hostname, address.port))
         made.sendall(f"{head}Content-Length: {len(data)}\r\n\r\n".encode() + data)
         sockets.append(made)
-    assert wait_until(lambda: gateway.busy_slots() == 4, 10)
+    assert wait_until(lambda: gateway.busy_slots() == SLOTS, 10)
     for made in sockets:
         made.close()
     assert wait_until(lambda: gateway.busy_slots() == 0, 3)

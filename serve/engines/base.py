@@ -6,7 +6,13 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from truemark.errors import EngineError
+
 FinishReason = Literal["stop", "length"]
+
+
+class EngineLost(EngineError):
+    """The engine went away under a request: it crashed, was killed or is being started again. It may be asked again."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,10 @@ class Engine(Protocol):
     """The row in ENGINES."""
     info: BaseInfo
     """Set by `start`."""
+    slots: int
+    """Requests computed at once; `serve.schedule` lets in no more."""
+    mixes: bool
+    """Whether it computes requests of different adapters in one batch; if not, it is given one adapter at a time."""
 
     async def start(self) -> None:
         """Load everything; returns when requests can be answered. Also used to start again after a crash."""
@@ -69,6 +79,18 @@ class Engine(Protocol):
         """Whether the engine's process is there."""
         ...
 
+    def kill(self) -> None:
+        """End a hung process without asking it: `alive` is false then, and all that it was asked raises EngineLost."""
+        ...
+
+    async def probe(self) -> None:
+        """Return when the loop that computes tokens has answered: between two steps, however busy it is."""
+        ...
+
+    def cpu_seconds(self) -> float | None:
+        """Processor time that the engine has used so far; None where that cannot be known."""
+        ...
+
     async def tokenize(self, text: str) -> list[int]:
         """Token ids of rendered text: special tokens parsed, none added."""
         ...
@@ -77,6 +99,9 @@ class Engine(Protocol):
         """Natural-log probabilities of the likeliest next tokens (about 20), by token id."""
         ...
 
-    def generate(self, request: Generation) -> AsyncGenerator[Piece, None]:
-        """Answer; closing the generator cancels the request and frees its slot."""
+    def generate(self, request: Generation, slot: int | None = None) -> AsyncGenerator[Piece, None]:
+        """Answer, in a slot (counted from 0; None: any); closing the generator cancels the request and frees its slot.
+
+        Raises EngineLost when the engine goes away.
+        """
         ...

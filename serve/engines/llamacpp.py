@@ -19,7 +19,8 @@ from typing import Any
 
 import httpx
 
-from serve.engines.base import BaseInfo, FinishReason, Generation, Piece
+from serve.engines.base import BaseInfo, EngineLost, FinishReason, Generation, Piece
+from serve.engines.gguf_header import kv_bytes_per_token
 from serve.engines.process import Child
 from truemark import toolchain
 from truemark.errors import EngineError, ModelNotFound
@@ -27,10 +28,14 @@ from truemark.gguf_convert import lora_gguf
 from truemark.models import ModelRef
 from truemark.settings import threads
 
-SLOTS = 4
-"""Requests computed at once; more wait in the engine's queue."""
+SLOTS = 16
+"""Requests computed at once, where their memory allows it."""
+KV_MEMORY = 1 << 30
+"""Bytes for the keys and values of all slots, taken at the start: 754 MB for 16 slots of the embedded base."""
 CONTEXT = 2048
 """Tokens per slot."""
+BATCH = 512
+"""Prompt tokens of one step. It bounds how long others wait for their next token, and how long a probe may take."""
 START_LIMIT = 120.0
 """Seconds for the engine to load."""
 SILENCE_LIMIT = 120.0
@@ -44,10 +49,12 @@ class LlamaCppEngine:
 
     name = "llamacpp"
     info: BaseInfo
+    mixes = False
 
     def __init__(self, base: ModelRef, adapters: Mapping[str, ModelRef]) -> None:
         self._binary = toolchain.binary("llama-server")
         self._base = _base_gguf(base)
+        self.slots = _slots(self._base)
         self._adapters = {name: _adapter_gguf(model, base) for name, model in adapters.items()}
         self._child: Child | None = None
         self._home: Path | None = None
@@ -88,7 +95,9 @@ class LlamaCppEngine:
 
     def _arguments(self, socket: Path) -> list[str]:
         arguments = ["--model", str(self._base), "--host", str(socket), "--threads", str(threads())]
-        arguments += ["--parallel", str(SLOTS), "--ctx-size", str(SLOTS * CONTEXT), "--no-kv-unified"]
+        # a cache per slot: in a shared one a request's keys lie in an order that depends on the others', and sums with it
+        arguments += ["--parallel", str(self.slots), "--ctx-size", str(self.slots * CONTEXT), "--no-kv-unified"]
+        arguments += ["--batch-size", str(BATCH)]
         if self._adapters:
             arguments += [
                 "--lora",
@@ -137,6 +146,19 @@ class LlamaCppEngine:
         """See the protocol."""
         return self._child is not None and self._child.alive()
 
+    def kill(self) -> None:
+        """See the protocol."""
+        if self._child is not None:
+            self._child.kill()
+
+    async def probe(self) -> None:
+        """See the protocol. `/health` would be answered by a thread that knows nothing of the computing one."""
+        await self._call("GET", "/slots")
+
+    def cpu_seconds(self) -> float | None:
+        """See the protocol."""
+        return self._child.cpu_seconds() if self._child else None
+
     async def tokenize(self, text: str) -> list[int]:
         """See the protocol."""
         answer = await self._call("POST", "/tokenize", {"content": text, "add_special": False, "parse_special": True})
@@ -149,9 +171,9 @@ class LlamaCppEngine:
         answer = await self._call("POST", "/completion", body)
         return {row["id"]: row["logprob"] for row in answer["completion_probabilities"][0]["top_logprobs"]}
 
-    async def generate(self, request: Generation) -> AsyncGenerator[Piece, None]:
-        """See the protocol."""
-        body = self._body(request) | {"stream": True}
+    async def generate(self, request: Generation, slot: int | None = None) -> AsyncGenerator[Piece, None]:
+        """See the protocol. llama-server splits a batch at each gap between slot numbers, so the caller packs them."""
+        body = self._body(request) | {"stream": True, "id_slot": -1 if slot is None else slot}
         try:
             async with self._connected().stream("POST", "/completion", json=body) as answer:
                 if answer.status_code != 200:
@@ -189,13 +211,13 @@ class LlamaCppEngine:
 
     def _connected(self) -> httpx.AsyncClient:
         if self._client is None:
-            raise EngineError("the engine is not running")
+            raise EngineLost("the engine is not running")
         return self._client
 
     def _broken(self, error: httpx.TransportError) -> EngineError:
         if isinstance(error, httpx.TimeoutException):
             return EngineError(f"the engine was silent for {SILENCE_LIMIT:.0f} s")
-        return EngineError("the engine broke off while answering")
+        return EngineLost("the engine broke off while answering")
 
 
 def _piece(data: Mapping[str, Any]) -> Piece:
@@ -221,6 +243,12 @@ def _sweep() -> None:
         pid = left.name.removeprefix(_HOME).partition("-")[0]
         if pid.isdigit() and not Path(f"/proc/{pid}").exists():
             shutil.rmtree(left, ignore_errors=True)
+
+
+def _slots(base: Path) -> int:
+    """SLOTS, or as many as KV_MEMORY holds; at least one."""
+    slot = CONTEXT * kv_bytes_per_token(base)
+    return max(1, min(SLOTS, KV_MEMORY // slot)) if slot else SLOTS
 
 
 def _base_gguf(base: ModelRef) -> Path:
