@@ -48,6 +48,7 @@ class Supervisor:
         self.places = Places(engine.slots, mixes=engine.mixes)
         self._catalog = catalog
         self._tasks: list[asyncio.Task[None]] = []
+        self._producing: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
         """Set, and replaced, when the state changes."""
         self._loads = 0
@@ -65,9 +66,10 @@ class Supervisor:
     async def stop(self) -> None:
         """End the engine. Safe to call twice."""
         self._become("stopped")
-        for task in self._tasks:
+        ending = [*self._tasks, *self._producing]
+        for task in ending:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*ending, return_exceptions=True)
         self._tasks = []
         await self.engine.stop()
 
@@ -87,6 +89,8 @@ class Supervisor:
         """
         pieces: asyncio.Queue[Piece | Exception] = asyncio.Queue()
         task = asyncio.create_task(self._produce(request, pieces))
+        self._producing.add(task)
+        task.add_done_callback(self._producing.discard)
         try:
             while True:
                 piece = await pieces.get()
@@ -98,7 +102,8 @@ class Supervisor:
                     return
         finally:
             task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            # `wait`, which does not pass a second cancellation on: that would stop the closing of the connection half-way
+            await asyncio.wait({task})
 
     async def _produce(self, request: Generation, pieces: asyncio.Queue[Piece | Exception]) -> None:
         arrived, lost = None, False

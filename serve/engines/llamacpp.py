@@ -76,7 +76,9 @@ class LlamaCppEngine:
             for name, value in toolchain.environment().items()
             if not name.startswith("LLAMA_")  # a user's LLAMA_ARG_* would change what is served
         }
-        self._child = Child([str(self._binary), *self._arguments(socket)], environment, self._home / "log")
+        self._child = Child(
+            [str(self._binary), *self.arguments("--host", str(socket))], environment, self._home / "log"
+        )
         self._client = httpx.AsyncClient(
             transport=httpx.AsyncHTTPTransport(uds=str(socket), limits=httpx.Limits(max_connections=None)),
             base_url="http://engine",
@@ -93,8 +95,9 @@ class LlamaCppEngine:
             version=f"llama-server {props['build_info']}",
         )
 
-    def _arguments(self, socket: Path) -> list[str]:
-        arguments = ["--model", str(self._base), "--host", str(socket), "--threads", str(threads())]
+    def arguments(self, *listen: str) -> list[str]:
+        """Of llama-server."""
+        arguments = ["--model", str(self._base), *listen, "--threads", str(threads())]
         # a cache per slot: in a shared one a request's keys lie in an order that depends on the others', and sums with it
         arguments += ["--parallel", str(self.slots), "--ctx-size", str(self.slots * CONTEXT), "--no-kv-unified"]
         arguments += ["--batch-size", str(BATCH)]
