@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
@@ -13,13 +14,17 @@ from typing import Any, TypeVar
 
 import openai
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from serve import catalog, engines, places, pulse, server, supervisor
+from serve.engines import gguf_header, llamacpp
 from serve.engines.base import EngineLost, Generation
 from serve.engines.llamacpp import SLOTS, LlamaCppEngine
 from serve.protocol import ApiError
 from serve.supervisor import Supervisor
 from tests.serve_helpers import tiny_models, wait_until
+from truemark.errors import ModelNotFound
 
 T = TypeVar("T")
 TEXTS = ("Solve for x: 3x + 7 = 22", "Say it in other words: the sea is calm.", "½ of 80 €?", "Hello")
@@ -302,3 +307,27 @@ def test_shipped_adapters_answer_alike_alone_and_in_a_crowd(shipped: tuple[str, 
     alone = [ask(url, *question, 32) for question in questions]
     with ThreadPoolExecutor(2 * len(questions)) as pool:
         assert list(pool.map(lambda question: ask(url, *question, 32), questions * 2)) == alone * 2
+
+
+# --- memory ---------------------------------------------------------------------------------------------------------
+
+
+def test_slots_fit_the_memory_set_aside_for_them(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slot = llamacpp.CONTEXT * gguf_header.kv_bytes_per_token(home / "base.gguf")
+    assert (
+        slot == 2048 * 2 * (1 * 32 + 1 * 32) * 2
+    )  # tokens, layers, one head of 32 each for keys and values, two bytes
+    assert create(home)[1].slots == SLOTS
+    monkeypatch.setattr(llamacpp, "KV_MEMORY", 5 * slot + 1)
+    assert create(home)[1].slots == 5
+    monkeypatch.setattr(llamacpp, "KV_MEMORY", 1)
+    assert create(home)[1].slots == 1
+
+
+@given(st.binary(max_size=200), st.booleans())
+@settings(max_examples=200, deadline=None)
+def test_no_header_is_believed(tmp_path_factory: pytest.TempPathFactory, data: bytes, magic: bool) -> None:
+    file = tmp_path_factory.getbasetemp() / "header.gguf"
+    file.write_bytes((b"GGUF\x03\0\0\0" if magic else b"") + data)
+    with contextlib.suppress(ModelNotFound):
+        assert gguf_header.kv_bytes_per_token(file) >= 0

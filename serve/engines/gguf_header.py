@@ -43,13 +43,16 @@ def kv_bytes_per_token(path: Path) -> int:
 
     def number(key: str, otherwise: int) -> int:
         value = header.get(f"{kind}.{key}", otherwise)
-        return max(value, default=0) if isinstance(value, list) else int(value)
+        return max(map(count, value), default=0) if isinstance(value, list) else count(value)
+
+    def count(value: Any) -> int:
+        return value if isinstance(value, int) and 0 <= value < _MOST else 0
 
     layers, heads = number("block_count", 0), number("attention.head_count", 1)
     kv_heads = header.get(f"{kind}.attention.head_count_kv", heads)  # one number, or one per layer
     width = number("embedding_length", 0) // max(heads, 1)
     row = number("attention.key_length", width) + number("attention.value_length", width)
-    return (sum(kv_heads) if isinstance(kv_heads, list) else int(kv_heads) * layers) * row * 2
+    return (sum(map(count, kv_heads)) if isinstance(kv_heads, list) else count(kv_heads) * layers) * row * 2
 
 
 def _string(file: BinaryIO) -> str:
