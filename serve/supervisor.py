@@ -111,7 +111,8 @@ class Supervisor:
             while True:
                 before = time.monotonic()
                 async with self.places.take(request.adapter, arrived) as slot:
-                    loads, last = self._loads, None
+                    loads = self._loads
+                    last: Piece | None = None
                     try:
                         async with contextlib.aclosing(self.engine.generate(request, slot)) as answer:
                             async for last in answer:
@@ -127,6 +128,9 @@ class Supervisor:
                 await self._back(loads)
         except Exception as error:  # noqa: BLE001 - carried to the task that reads
             pieces.put_nowait(error)
+        except asyncio.CancelledError:
+            pieces.put_nowait(EngineLost("the server is ending"))  # where it was not the reader who cancelled
+            raise
 
     async def _back(self, loads: int) -> None:
         """Wait until the engine has been loaded again since `loads`, or turns out to be well. Raises EngineLost."""
