@@ -41,11 +41,20 @@ from truemark.files import write_json
 from truemark.settings import threads
 
 OUT = Path(__file__).parent / "results" / "serving.json"
-BASE = "smollm2-135m"
 Cell = dict[str, Any]
 Start = Callable[[], AbstractContextManager[servers.Server]]
 Work = Callable[[tuple[str, int]], Any]
 """A coroutine function that loads the server at an address, and returns figures."""
+
+
+def name_of(base: str) -> str:
+    """The served name of a base."""
+    return Path(base.removeprefix("gguf:")).stem if base.startswith("gguf:") else base
+
+
+def ratio(one: float, other: float) -> float | None:
+    """None where nothing was measured."""
+    return one / other if other else None
 
 
 def bodies(models: list[str], options: argparse.Namespace, *, skewed: bool = False) -> load.Bodies:
@@ -65,7 +74,10 @@ def in_turn(
                 runs[name].append(
                     asyncio.run(load.closed(server.address, make(), width=width, seconds=options.seconds))
                 )
-            print(f"{name}: {runs[name][-1]['tokens_per_second']:.1f} tok/s", flush=True)
+            last = runs[name][-1]
+            print(
+                f"{name}: {last['tokens_per_second']:.1f} tok/s, failed {last['failed']} {last['errors']}", flush=True
+            )
     return {name: summary(found) for name, found in runs.items()}
 
 
@@ -81,16 +93,22 @@ def summary(runs: list[Cell]) -> Cell:
 
 
 def bare(home: Path, options: argparse.Namespace) -> Cell:
-    """The gateway against the engine behind it, on the base and on one adapter, at 1 and 16 concurrent."""
-    made = servers.adapters(home, 1)
+    """The gateway against the engine behind it, on one adapter, at 1 and --concurrent streams."""
+    made = servers.adapters(home, 1, options.base)
     found: Cell = {}
-    for width in (1, 16):
+    for width in sorted({1, options.concurrent}):
         contestants: dict[str, tuple[Start, Callable[[], load.Bodies]]] = {
-            "gateway": (lambda: servers.gateway(made, home / "gateway.log"), lambda: bodies(["a0"], options)),
-            "bare": (lambda: servers.bare(made, home / "bare.log"), lambda: for_engine(bodies(["a0"], options), 1)),
+            "gateway": (
+                lambda: servers.gateway(made, home / "gateway.log", options.base),
+                lambda: bodies(["a0"], options),
+            ),
+            "bare": (
+                lambda: servers.bare(made, home / "bare.log", options.base),
+                lambda: for_engine(bodies(["a0"], options), 1),
+            ),
         }
         cell = in_turn(contestants, width, options)
-        cell["throughput"] = cell["gateway"]["tokens_per_second"] / cell["bare"]["tokens_per_second"]
+        cell["throughput"] = ratio(cell["gateway"]["tokens_per_second"], cell["bare"]["tokens_per_second"])
         cell["added_ttft_p50_ms"] = 1e3 * (cell["gateway"]["ttft_p50_seconds"] - cell["bare"]["ttft_p50_seconds"])
         found[f"{width} concurrent"] = cell
     return found
@@ -105,10 +123,10 @@ def for_engine(of: load.Bodies, n: int) -> load.Bodies:
 
 def mixed(home: Path, options: argparse.Namespace) -> Cell:
     """Four adapters at once against one, at --concurrent streams; the same on the engine without the gateway's order."""
-    made = servers.adapters(home, 4)
+    made = servers.adapters(home, 4, options.base)
     names = list(made)
-    gateway = functools.partial(servers.gateway, made, home / "gateway.log")
-    alone = functools.partial(servers.bare, made, home / "bare.log")
+    gateway = functools.partial(servers.gateway, made, home / "gateway.log", options.base)
+    alone = functools.partial(servers.bare, made, home / "bare.log", options.base)
     contestants: dict[str, tuple[Start, Callable[[], load.Bodies]]] = {
         "one adapter": (gateway, lambda: bodies(names[:1], options)),
         "four in turn": (gateway, lambda: bodies(names, options)),
@@ -117,20 +135,29 @@ def mixed(home: Path, options: argparse.Namespace) -> Cell:
     }
     cell = in_turn(contestants, options.concurrent, options)
     one = cell["one adapter"]["tokens_per_second"]
-    return cell | {"of_one_adapter": {name: cell[name]["tokens_per_second"] / one for name in contestants}}
+    return cell | {"of_one_adapter": {name: ratio(cell[name]["tokens_per_second"], one) for name in contestants}}
 
 
 def alternatives(home: Path, options: argparse.Namespace) -> Cell:
     """llama-cpp-python's server with the base, beside the gateway with the base, and with four adapters mixed."""
-    made = servers.adapters(home, 4)
+    made = servers.adapters(home, 4, options.base)
     contestants: dict[str, tuple[Start, Callable[[], load.Bodies]]] = {
-        "llama_cpp.server": (lambda: servers.llama_cpp_server(home / "llama_cpp.log"), lambda: bodies([BASE], options)),
-        "gateway": (lambda: servers.gateway({}, home / "gateway.log"), lambda: bodies([BASE], options)),
-        "gateway, four adapters": (lambda: servers.gateway(made, home / "four.log"), lambda: bodies([*made], options)),
+        "llama_cpp.server": (
+            lambda: servers.llama_cpp_server(home / "llama_cpp.log", options.base),
+            lambda: bodies([name_of(options.base)], options),
+        ),
+        "gateway": (
+            lambda: servers.gateway({}, home / "gateway.log", options.base),
+            lambda: bodies([name_of(options.base)], options),
+        ),
+        "gateway, four adapters": (
+            lambda: servers.gateway(made, home / "four.log", options.base),
+            lambda: bodies([*made], options),
+        ),
     }
     cell = in_turn(contestants, options.concurrent, options)
     theirs = cell["llama_cpp.server"]["tokens_per_second"]
-    cell["times_llama_cpp_server"] = {name: cell[name]["tokens_per_second"] / theirs for name in contestants}
+    cell["times_llama_cpp_server"] = {name: ratio(cell[name]["tokens_per_second"], theirs) for name in contestants}
     return cell
 
 
@@ -138,8 +165,8 @@ def grid(home: Path, options: argparse.Namespace) -> list[Cell]:
     """Every combination once; one server per number of adapters."""
     rows = []
     for n in options.adapters:
-        made = servers.adapters(home, n)
-        with servers.gateway(made, home / "gateway.log") as server:
+        made = servers.adapters(home, n, options.base)
+        with servers.gateway(made, home / "gateway.log", options.base) as server:
             for width in options.widths:
                 for skewed in (False, True) if n > 1 else (False,):
                     ask = bodies(list(made), options, skewed=skewed)
@@ -153,8 +180,8 @@ def arrivals(home: Path, options: argparse.Namespace) -> list[Cell]:
     """Open loops: the rate is 70 % of the answers per second that 16 closed clients get."""
     rows = []
     for n in options.adapters:
-        made = servers.adapters(home, n)
-        with servers.gateway(made, home / "gateway.log") as server:
+        made = servers.adapters(home, n, options.base)
+        with servers.gateway(made, home / "gateway.log", options.base) as server:
             ask = functools.partial(bodies, list(made), options)
             full = asyncio.run(load.closed(server.address, ask(), width=16, seconds=options.seconds))
             rate = max(0.05, 0.7 * full["answers"] / options.seconds)
@@ -171,9 +198,9 @@ def arrivals(home: Path, options: argparse.Namespace) -> list[Cell]:
 
 def soak(home: Path, options: argparse.Namespace) -> Cell:
     """See benchmarks/serving_soak.py."""
-    made = servers.adapters(home, 4)
-    with servers.gateway(made, home / "gateway.log") as server:
-        models = [*made, BASE]
+    made = servers.adapters(home, 4, options.base)
+    with servers.gateway(made, home / "gateway.log", options.base) as server:
+        models = [*made, name_of(options.base)]
         return asyncio.run(serving_soak.soak(server, models, seconds=60 * options.minutes, kill_every=options.kill))
 
 
@@ -219,9 +246,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", choices=[*PARTS, "all"])
     parser.add_argument("--seconds", type=float, default=30.0, help="of a cell")
+    parser.add_argument("--base", default="smollm2-135m", help="or gguf:FILE, e.g. the same weights as q8_0")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--tokens", type=int, default=48, help="new tokens of a request, at most")
-    parser.add_argument("--concurrent", type=int, default=16, help="of mixed and alternatives")
+    parser.add_argument("--concurrent", type=int, default=16, help="of bare, mixed and alternatives")
     parser.add_argument("--widths", type=numbers, default=[1, 4, 16, 64], help="of grid")
     parser.add_argument("--adapters", type=numbers, default=[1, 2, 4, 8], help="of grid and arrivals")
     parser.add_argument("--minutes", type=float, default=20.0, help="of soak")

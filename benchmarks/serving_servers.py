@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from truemark import artifacts
 from truemark.files import write_json
 
 SHELF = Path(__file__).parent.parent / "adapters"
@@ -28,38 +29,59 @@ class Server:
     pid: int
 
 
-def adapters(directory: Path, n: int) -> dict[str, Path]:
-    """`n` different PEFT adapters: the two shipped ones, then both weaker and weaker (a smaller alpha)."""
+def adapters(directory: Path, n: int, base: str) -> dict[str, Path]:
+    """`n` different lora-gguf exports for `base`: the two shipped adapters, then both weaker and weaker (a smaller alpha)."""
+    from truemark.gguf_convert import FILE, lora_gguf
+    from truemark.models import describe_base, resolve
+
     made = {}
     for i in range(n):
         source = SHELF / ("math-smollm2", "rewording-smollm2")[i % 2]
-        target = directory / f"a{i}"
+        peft, target = directory / f"peft-{i}", directory / f"a{i}"
         if not target.is_dir():
-            shutil.copytree(source, target, ignore=shutil.ignore_patterns("truemark.json", "*.md", "scores.json"))
-            config = json.loads((target / "adapter_config.json").read_text())
+            shutil.copytree(source, peft, ignore=shutil.ignore_patterns("truemark.json", "*.md", "scores.json"))
+            config = json.loads((peft / "adapter_config.json").read_text())
             config["lora_alpha"] *= 1 - 0.15 * (i // 2)
-            write_json(target / "adapter_config.json", config)
+            write_json(peft / "adapter_config.json", config)
+            gguf = lora_gguf(resolve(str(peft)), resolve("smollm2-135m"))
+            described = describe_base(resolve(base))
+            with artifacts.create(
+                target, kind="export", name=target.name, domain="math", format="lora-gguf", base=described
+            ) as draft:
+                shutil.copy(gguf, draft.path / FILE)
+                shutil.copy(source / "chat_template.jinja", draft.path)
         made[f"a{i}"] = target
     return made
 
 
 @contextlib.contextmanager
-def gateway(of: Mapping[str, Path], log: Path) -> Iterator[Server]:
+def gateway(of: Mapping[str, Path], log: Path, base: str) -> Iterator[Server]:
     """`truemark serve` with these adapters."""
     words = [word for name, path in of.items() for word in ("--adapter", f"{name}={path}")]
-    command = [sys.executable, "-P", "-m", "truemark", "serve", *words, "--port", str(port := _free_port())]
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "truemark",
+        "serve",
+        *words,
+        "--base",
+        base,
+        "--port",
+        str(port := _free_port()),
+    ]
     with _running(command, port, "/health", log) as server:
         yield server
 
 
 @contextlib.contextmanager
-def bare(of: Mapping[str, Path], log: Path) -> Iterator[Server]:
+def bare(of: Mapping[str, Path], log: Path, base: str) -> Iterator[Server]:
     """llama-server alone, with the very arguments that the gateway gives it, on a TCP port."""
     from serve import catalog, engines
     from serve.engines.llamacpp import LlamaCppEngine
     from truemark import toolchain
 
-    models = catalog.read([f"{name}={path}" for name, path in of.items()])
+    models = catalog.read([f"{name}={path}" for name, path in of.items()], base)
     engine = engines.create("llamacpp", models.base.ref, models.adapters)
     assert isinstance(engine, LlamaCppEngine)
     port = _free_port()
@@ -69,15 +91,15 @@ def bare(of: Mapping[str, Path], log: Path) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def llama_cpp_server(log: Path) -> Iterator[Server]:
+def llama_cpp_server(log: Path, base: str) -> Iterator[Server]:
     """llama-cpp-python's own server on the same base. Needs `pip install 'llama-cpp-python[server]'`."""
     from truemark.models import resolve
     from truemark.settings import threads
 
-    base = resolve("smollm2-135m").embedded
-    assert base is not None
+    model = resolve(base)
+    file = model.embedded.gguf() if model.embedded else model.path
     port = _free_port()
-    command = [sys.executable, "-P", "-m", "llama_cpp.server", "--model", str(base.gguf()), "--port", str(port)]
+    command = [sys.executable, "-P", "-m", "llama_cpp.server", "--model", str(file), "--port", str(port)]
     command += ["--n_ctx", "2048", "--n_threads", str(threads()), "--n_threads_batch", str(threads())]
     with _running(command, port, "/v1/models", log) as server:
         yield server

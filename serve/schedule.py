@@ -18,8 +18,9 @@ from bisect import insort
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 
-TURN = 2.0
-"""Seconds for which a turn takes in new requests while other adapters wait."""
+TURN = 4.0
+"""Seconds for which a turn takes in new requests while other adapters wait. Longer turns lose less at their ends, where
+few requests are left in a batch; serve/README.md has what was simulated."""
 QUEUE = 128
 """Requests that may wait; one more is refused."""
 
