@@ -32,7 +32,7 @@ class Server:
 def adapters(directory: Path, n: int, base: str) -> dict[str, Path]:
     """`n` different lora-gguf exports for `base`: the two shipped adapters, then both weaker and weaker (a smaller alpha)."""
     from truemark.gguf_convert import FILE, lora_gguf
-    from truemark.models import describe_base, resolve
+    from truemark.models import resolve
 
     made = {}
     for i in range(n):
@@ -44,7 +44,7 @@ def adapters(directory: Path, n: int, base: str) -> dict[str, Path]:
             config["lora_alpha"] *= 1 - 0.15 * (i // 2)
             write_json(peft / "adapter_config.json", config)
             gguf = lora_gguf(resolve(str(peft)), resolve("smollm2-135m"))
-            described = describe_base(resolve(base))
+            described = artifacts.Base(ref=base, sha256=resolve(base).weights_sha256())
             with artifacts.create(
                 target, kind="export", name=target.name, domain="math", format="lora-gguf", base=described
             ) as draft:
@@ -101,6 +101,7 @@ def llama_cpp_server(log: Path, base: str) -> Iterator[Server]:
     port = _free_port()
     command = [sys.executable, "-P", "-m", "llama_cpp.server", "--model", str(file), "--port", str(port)]
     command += ["--n_ctx", "2048", "--n_threads", str(threads()), "--n_threads_batch", str(threads())]
+    command += ["--interrupt_requests", "False"]  # or a request breaks off the one before it
     with _running(command, port, "/v1/models", log) as server:
         yield server
 
