@@ -19,8 +19,9 @@ from typing import Any
 
 import httpx
 
-from serve.engines.base import BaseInfo, FinishReason, Generation, Piece
+from serve.engines.base import Alternative, BaseInfo, FinishReason, Generation, Piece, Refused, TokenLogprob
 from serve.engines.process import Child
+from serve.engines.sse import lines
 from truemark import toolchain
 from truemark.errors import EngineError, ModelNotFound
 from truemark.gguf_convert import lora_gguf
@@ -84,6 +85,8 @@ class LlamaCppEngine:
             eos_token=props["eos_token"],
             context=props["default_generation_settings"]["n_ctx"],
             version=f"llama-server {props['build_info']}",
+            abilities=frozenset({"logprobs", "penalties", "json_schema"}),
+            prefix=tuple((await self._call("POST", "/tokenize", {"content": "", "add_special": True}))["tokens"]),
         )
 
     def _arguments(self, socket: Path) -> list[str]:
@@ -157,16 +160,16 @@ class LlamaCppEngine:
                 if answer.status_code != 200:
                     await answer.aread()
                     raise _refusal(answer)
-                async for line in answer.aiter_lines():
-                    if line.startswith("data: "):
+                async for line in lines(answer):
+                    if line.startswith(b"data: "):
                         yield _piece(json.loads(line[6:]))
-                    elif line.startswith("error: "):
-                        raise EngineError(f"llama-server: {line[7:300]}")
+                    elif line.startswith(b"error: "):
+                        raise EngineError(f"llama-server: {line[7:300].decode(errors='replace')}")
         except httpx.TransportError as error:
             raise self._broken(error) from None
 
     def _body(self, request: Generation) -> dict[str, Any]:
-        return {
+        body: dict[str, Any] = {
             "prompt": list(request.prompt_ids),
             "n_predict": request.max_tokens,
             "temperature": request.temperature,
@@ -177,6 +180,16 @@ class LlamaCppEngine:
             "cache_prompt": False,
             "lora": [{"id": i, "scale": float(name == request.adapter)} for i, name in enumerate(self._adapters)],
         }
+        if request.presence_penalty or request.frequency_penalty:
+            body["samplers"] = ["penalties", *body["samplers"]]
+            body["presence_penalty"] = request.presence_penalty
+            body["frequency_penalty"] = request.frequency_penalty
+            body["repeat_last_n"] = len(request.prompt_ids) + request.max_tokens
+        if request.top_logprobs is not None:
+            body["n_probs"] = max(request.top_logprobs, 1)  # 0 would turn the token's own off as well
+        if request.json_schema is not None:
+            body["json_schema"] = dict(request.json_schema)
+        return body
 
     async def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         try:
@@ -200,11 +213,21 @@ class LlamaCppEngine:
 
 def _piece(data: Mapping[str, Any]) -> Piece:
     if "error" in data:
-        raise EngineError(f"llama-server: {str(data['error'].get('message', data['error']))[:300]}")
+        kind = Refused if data["error"].get("code") == 400 else EngineError
+        raise kind(f"llama-server: {str(data['error'].get('message', data['error']))[:300]}")
     finish: FinishReason | None = None
     if data["stop"]:
         finish = "length" if data["stop_type"] == "limit" else "stop"
-    return Piece(data["content"], data["tokens_predicted"], finish)
+    rows = data.get("completion_probabilities", ())
+    return Piece(data["content"], data["tokens_predicted"], finish, tuple(_token(row) for row in rows))
+
+
+def _token(row: Mapping[str, Any]) -> TokenLogprob:
+    """One row of `completion_probabilities`. Its own text is that of the piece, which may hold back or bring along text
+    of other tokens; among the likeliest, the token is itself."""
+    own = next((each for each in row["top_logprobs"] if each["id"] == row["id"]), row)
+    top = tuple(Alternative(each["token"], tuple(each["bytes"]), each["logprob"]) for each in row["top_logprobs"])
+    return TokenLogprob(own["token"], tuple(own["bytes"]), row["logprob"], top)
 
 
 def _refusal(answer: httpx.Response) -> EngineError:
@@ -212,7 +235,8 @@ def _refusal(answer: httpx.Response) -> EngineError:
         words = answer.json()["error"]["message"]
     except (ValueError, KeyError, TypeError):
         words = answer.text
-    return EngineError(f"llama-server answered {answer.status_code}: {str(words)[:300]}")
+    kind = Refused if answer.status_code == 400 else EngineError
+    return kind(f"llama-server answered {answer.status_code}: {str(words)[:300]}")
 
 
 def _sweep() -> None:
