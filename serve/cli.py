@@ -20,7 +20,7 @@ def serve(
     base: Annotated[
         str | None, typer.Option(help="Base model [default: the one in the adapters' manifests, else smollm2-135m].")
     ] = None,
-    engine: Annotated[str, typer.Option(help="llamacpp.")] = "llamacpp",
+    engine: Annotated[str, typer.Option(help="llamacpp, or llamacpp-embed.")] = "llamacpp",
     host: Annotated[str, typer.Option(help="Loopback address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = SERVE_PORT,
     as_json: Annotated[bool, typer.Option("--json", help="When ready, print one JSON line.")] = False,
