@@ -126,7 +126,7 @@ async def _prompt_ids(gateway: Gateway, model: str, messages: list[dict[str, str
     supervisor = gateway.supervisor
     service = ChatService(supervisor._catalog, supervisor)
     body = json.dumps({"model": model, "messages": messages}).encode()
-    return list((await service.generation(parse_chat(body), service.model(model))).prompt_ids)
+    return list((await service.generation(parse_chat(body), service.model(model)))[0].prompt_ids)
 
 
 def test_prompt_tokens_are_those_of_transformers(gateway: Gateway) -> None:
@@ -187,14 +187,14 @@ BAD = {
     b'{"model": "one", "messages": []}': "at least 1 item",
     b'{"model": "one", "messages": [{"role": "user"}]}': "messages.0.content",
     b'{"model": "one", "messages": [{"role": "robot", "content": "x"}]}': "messages.0.role",
-    b'{"model": "one", "messages": [{"role": "user", "content": "x"}], "n": 2}': "expected n = 1",
+    b'{"model": "one", "messages": [{"role": "user", "content": "x"}], "n": 99}': "less than or equal",
     b'{"model": "one", "messages": [{"role": "user", "content": "x"}], "temperature": NaN}': "temperature",
     b'{"model": "one", "messages": [{"role": "user", "content": "x"}], "temperature": -1}': "temperature",
     b'{"model": "one", "messages": [{"role": "user", "content": "x"}], "max_tokens": 0}': "max_tokens",
     b'{"model": "one", "messages": [{"role": "user", "content": "x"}], "tools": []}': "tools",
-    b'{"model": "one", "messages": [{"role": "user", "content": "x"}], "logprobs": true}': "logprobs",
+    b'{"model": "one", "messages": [{"role": "user", "content": "x"}], "top_logprobs": 3}': "only allowed when logprobs",
     b'{"model": "one", "messages": [{"role": "user", "content": "x"}], "seed": 1e400}': "seed",
-    b'{"model": "one", "messages": [{"role": "user", "content": "x"}], "stop": ["a", ""]}': "up to 4 strings",
+    b'{"model": "one", "messages": [{"role": "user", "content": "x"}], "stop": ["a", ""]}': "at least 1 character",
     b'{"model": "one", "messages": [{"role": "user", "content": "x"}], "stream_options": {}}': "stream_options",
     b"[" * 100_000: "not JSON",
 }
