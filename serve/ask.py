@@ -111,8 +111,11 @@ def _server(domain: str, url: str | None, adapter: str | None, model: str | None
 def _ready(address: str) -> bool:
     import httpx
 
+    key = os.environ.get("TRUEMARK_API_KEY")
+    headers = {"Authorization": f"Bearer {key}"} if key else None
+    url = f"{address.rstrip('/').removesuffix('/v1')}/health"
     try:
-        answer = httpx.get(f"{address.rstrip('/').removesuffix('/v1')}/health", timeout=3, trust_env=not _here(address))
+        answer = httpx.get(url, timeout=3, headers=headers, trust_env=not _here(address))
         return answer.status_code == 200 and isinstance(answer.json(), dict)
     except (httpx.HTTPError, httpx.InvalidURL, ValueError):
         return False

@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from serve.catalog import Catalog, ServedModel
 from serve.engines.base import Generation, Piece
+from serve.observe.record import measured
 from serve.protocol import (
     ApiError,
     AssistantMessage,
@@ -92,7 +93,8 @@ class ChatService:
     async def _begin(self, chat: ChatRequest, model: ServedModel) -> Answering:
         self.supervisor.require_ready()
         generation = await self.generation(chat, model)
-        rest = self.supervisor.engine.generate(generation)
+        pieces = self.supervisor.engine.generate(generation)
+        rest = measured(model.name, len(generation.prompt_ids), pieces)
         try:
             first = await anext(rest)
         except StopAsyncIteration:
