@@ -29,6 +29,7 @@ from serve.access.limits import Bucket, Limiter, TooMany
 from serve.observe import record
 from serve.server import listen
 from tests.conftest import ROOT, truemark
+from truemark.cli import run
 from truemark.errors import InvalidConfig, StorageError, TruemarkError, UnknownName
 
 
@@ -213,38 +214,58 @@ def test_two_commands_at_once_lose_no_key(file: Path) -> None:
 # --- the command ------------------------------------------------------------------------------------------------------
 
 
-def test_the_command_prints_the_key_alone_and_never_again(file: Path, tmp_path: Path) -> None:
-    made = truemark("keys", "create", "alice", "--scope", "inference", "--scope", "metrics", "--days", "30",
-                    "--requests-per-minute", "60", "--file", str(file), cwd=tmp_path)  # fmt: skip
-    assert made.returncode == 0
-    text = made.stdout.removesuffix("\n")
+def test_the_command_prints_the_key_alone_and_never_again(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    limits = ["--scope", "inference", "--scope", "metrics", "--days", "30", "--requests-per-minute", "60"]
+    assert run(["keys", "create", "alice", *limits, "--file", str(file)]) == 0
+    made = capsys.readouterr()
+    text = made.out.removesuffix("\n")
     found = KeyRing(file).find(text)
     assert found is not None and found.expires is not None
     assert found.requests_per_minute == 60 and found.scopes == ("inference", "metrics")
-    listed = truemark("keys", "list", "--file", str(file), cwd=tmp_path)
-    rows = json.loads(truemark("keys", "list", "--json", "--file", str(file), cwd=tmp_path).stdout)
-    assert "alice" in listed.stdout and "60 requests/min" in listed.stdout
-    assert rows[0]["id"] == found.id and "sha256" not in rows[0]
-    assert text not in made.stderr + listed.stdout + listed.stderr
-    gone = truemark("keys", "revoke", "alice", "--file", str(file), cwd=tmp_path)
-    assert gone.returncode == 0 and keys.read(file) == ()
+    assert run(["keys", "list", "--file", str(file)]) == run(["keys", "list", "--json", "--file", str(file)]) == 0
+    listed, _, row = capsys.readouterr().out.partition("\n")
+    assert "alice" in listed and "60 requests/min" in listed
+    assert json.loads(row)[0]["id"] == found.id and "sha256" not in row
+    assert text not in made.err + listed + row
+    assert run(["keys", "revoke", "alice", "--file", str(file)]) == 0
+    assert keys.read(file) == ()
+
+
+def test_the_file_is_named_by_option_then_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    run(["keys", "create", "a"])
+    monkeypatch.setenv("TRUEMARK_KEYS", str(tmp_path / "b.json"))
+    run(["keys", "create", "b"])
+    assert [key.name for key in keys.read(tmp_path / "truemark" / "keys.json")] == ["a"]
+    assert [key.name for key in keys.read(tmp_path / "b.json")] == ["b"]
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["keys", "list", "--file", "none.json"], "No such file"),
-        (["keys", "create", "a b", "--file", "k.json"], "a name has letters"),
-        (["keys", "create", "a", "--scope", "root", "--file", "k.json"], "unknown scope 'root'"),
-        (["keys", "create", "a", "--file", "/proc/nowhere/k.json"], "cannot write"),
-        (["serve", "--port", "0", "--keys", "none.json"], "truemark keys create"),
-        (["serve", "--port", "0", "--allow-origin", "*"], "--allow-origin https://demo.example.org"),
-        (["serve", "--port", "0", "--allow-host", "http://x"], "without scheme and port"),
+        (["list", "--file", "none.json"], "No such file"),
+        (["create", "a b", "--file", "k.json"], "a name has letters"),
+        (["create", "a", "--scope", "root", "--file", "k.json"], "unknown scope 'root'"),
+        (["create", "a", "--file", "/proc/nowhere/k.json"], "cannot write"),
+        (["create", "a", "--concurrent", "0", "--file", "k.json"], "concurrent"),
+        (["create", "a", "--days", "nan", "--file", "k.json"], "days"),
+        (["create", "a", "--days", "-1", "--file", "k.json"], "days"),
     ],
 )
-def test_bad_usage_is_one_line(tmp_path: Path, arguments: list[str], said: str) -> None:
-    run = truemark(*arguments, cwd=tmp_path)
-    assert run.returncode == 2 and said in run.stderr and "Traceback" not in run.stderr
+def test_bad_usage_of_keys_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(TruemarkError, match=said):
+        run(["keys", *arguments])
+    assert not (tmp_path / "k.json").exists()
+
+
+def test_serve_without_its_keys_file_is_one_line(tmp_path: Path) -> None:
+    said = truemark("serve", "--port", "0", "--keys", "none.json", cwd=tmp_path)
+    assert said.returncode == 2 and "truemark keys create" in said.stderr and "Traceback" not in said.stderr
 
 
 def test_beyond_loopback_only_with_keys() -> None:
@@ -354,7 +375,7 @@ def test_changed_limits_hold_at_once_and_gone_keys_are_forgotten() -> None:
     assert len(limiter) == 0
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     per_minute=st.integers(1, 10_000),
     steps=st.lists(st.tuples(st.floats(0, 100), st.integers(1, 5)), max_size=60),

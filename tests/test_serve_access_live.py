@@ -87,15 +87,20 @@ class Guarded:
         self.root = url.removesuffix("/v1")
         self.file = file
         self.app = app
+        self.http = httpx.Client(base_url=self.root, timeout=60)  # one: each makes a TLS context, which takes a while
+        self._openai = openai.OpenAI(base_url=url, api_key="none", max_retries=0)
 
     def key(self, name: str, **limits: Any) -> str:
         return keys.create(self.file, name, **limits)[1]
 
     def client(self, key: str) -> openai.OpenAI:
-        return openai.OpenAI(base_url=self.url, api_key=key, max_retries=0)
+        return self._openai.with_options(api_key=key)
+
+    def get(self, path: str, key: str | None = None) -> httpx.Response:
+        return self.http.get(path, headers={"authorization": f"Bearer {key}"} if key else {})
 
     def metrics(self, key: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
-        page = httpx.get(f"{self.root}/metrics", headers={"authorization": f"Bearer {key}"})
+        page = self.get("/metrics", key)
         assert page.status_code == 200 and page.headers["content-type"].startswith("text/plain; version=0.0.4")
         return {
             (sample.name, tuple(sorted(sample.labels.items()))): sample.value
@@ -152,25 +157,24 @@ def test_every_route_answers_401_without_a_key(guarded: Guarded) -> None:
         assert path in {"/health", "/metrics"} or path.startswith(("/v1/", "/admin/", "/openapi")), path
     asked = {*routes, *((method, path) for path in NATIVE for method in ("GET", "POST")), ("GET", "/"), ("PUT", "/v1/models"),
              ("OPTIONS", "/v1/models"), ("HEAD", "/health"), ("GET", "//health"), ("GET", "/health/"), ("GET", "/v1/../health")}  # fmt: skip
-    with httpx.Client(base_url=guarded.root) as client:
-        for method, path in asked:
-            for headers in ({}, {"authorization": "Bearer none"}, {"x-api-key": "none", "cookie": "key=none"}):
-                answer = client.request(method, path, headers=headers)
-                assert answer.status_code == 401, (method, path, headers)
-                assert answer.headers["www-authenticate"].startswith("Bearer")
-                if method != "HEAD":
-                    assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
+    for method, path in sorted(asked):
+        for headers in ({}, {"authorization": "Bearer none", "x-api-key": "none", "cookie": "key=none"}):
+            answer = guarded.http.request(method, path, headers=headers)
+            assert answer.status_code == 401, (method, path, headers)
+            assert answer.headers["www-authenticate"].startswith("Bearer")
+            if method != "HEAD":
+                assert set(answer.json()["error"]) == {"message", "type", "param", "code"}
 
 
 def test_native_routes_of_engines_are_not_there_for_any_key(guarded: Guarded) -> None:
     everything = guarded.key("everything", scopes=keys.SCOPES)
     routes = {path for _, path in _routes(guarded.app)}
-    with httpx.Client(base_url=guarded.root, headers={"authorization": f"Bearer {everything}"}) as client:
-        for path in {*NATIVE, "/admin/adapters"} - routes:
-            assert client.get(path).status_code == 404, path
-            assert client.post(path, json={}).status_code == 404, path
-        assert client.get("/health/").status_code == 404  # no redirect made of the client's Host header
-        assert client.get("/health").json()["status"] == "ok"
+    for path in sorted({*NATIVE, "/admin/adapters"} - routes):
+        assert guarded.get(path, everything).status_code == 404, path
+        answer = guarded.http.post(path, json={}, headers={"authorization": f"Bearer {everything}"})
+        assert answer.status_code == 404, path
+    assert guarded.get("/health/", everything).status_code == 404  # no redirect made of the client's Host header
+    assert guarded.get("/health", everything).json()["status"] == "ok"
 
 
 def test_openais_client_with_a_key_that_is_then_revoked(guarded: Guarded) -> None:
@@ -233,8 +237,8 @@ def test_metrics_count_by_model_and_never_by_a_made_up_name(guarded: Guarded) ->
     for number in range(60):
         with pytest.raises(openai.NotFoundError):
             user.chat.completions.create(model=f"made-up-{number}", messages=HELLO)
-        httpx.get(f"{guarded.root}/made/up/{number}", headers={"authorization": f"Bearer {watcher}"})
-        httpx.request(f"X{number}", f"{guarded.root}/health")
+        guarded.get(f"/made/up/{number}", watcher)
+        guarded.http.request(f"X{number}", "/health")
         with pytest.raises(openai.NotFoundError):
             user.models.retrieve(f"made-up-{number}")
     final = guarded.metrics(watcher)
@@ -259,7 +263,7 @@ def test_json_lines_say_who_and_how_much_and_not_what(guarded: Guarded, caplog: 
         raw = guarded.client(key).chat.completions.with_raw_response.create(
             model="one", messages=[{"role": "user", "content": secret}], max_tokens=3
         )
-        httpx.get(f"{guarded.root}/{secret[:4]}\n\x1b[31m")
+        guarded.get("/%0A%1b[31m")
         ident = raw.headers["x-request-id"]
         assert wait_until(lambda: any(ident in record.getMessage() for record in caplog.records))
     lines = [logs.JsonLines().format(record) for record in caplog.records if record.name == "truemark.serve"]
@@ -361,6 +365,7 @@ def test_serve_and_ask_as_a_user_types_them(tmp_path_factory: pytest.TempPathFac
             assert line, process.stderr.read()
             url = json.loads(line)["url"].replace("0.0.0.0", "127.0.0.1")
             assert httpx.get(f"{url}/models").status_code == 401
+            assert httpx.get(f"{url}/models", headers={"authorization": f"Bearer {key}"}).status_code == 200
             asked = subprocess.run(
                 [sys.executable, "-m", "truemark", "ask", "math", "2x = 4", "--url", url, "--json"],
                 env={**os.environ, "PYTHONPATH": str(ROOT), "TRUEMARK_API_KEY": key},
