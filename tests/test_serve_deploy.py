@@ -8,14 +8,16 @@ import re
 import shlex
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.conftest import ROOT, truemark
+from tests.conftest import ROOT
 from truemark import toolchain
+from truemark.cli import run
 from truemark.embedded import SMOLLM2
 
 DEPLOY = ROOT / "serve" / "deploy"
@@ -42,11 +44,16 @@ def instructions() -> list[tuple[str, str]]:
     return [(line.partition(" ")[0], line.partition(" ")[2].strip()) for line in text.splitlines() if line.strip()]
 
 
-def options_are_known(verb: str, words: list[str], tmp_path: Path) -> None:
-    said = truemark(verb, "--help", cwd=tmp_path).stdout
-    for word in words:
-        if word.startswith("--"):
-            assert word in said, f"truemark {verb} has no {word}"
+@pytest.fixture
+def options_are_known(capsys: pytest.CaptureFixture[str]) -> Callable[..., None]:
+    def ask(words: list[str]) -> None:
+        """Every option among the words of a `truemark` command is one of that command's."""
+        verb = words[:2] if words[0] == "keys" else words[:1]
+        assert run([*verb, "--help"]) == 0
+        said = capsys.readouterr().out
+        assert [word for word in words if word.startswith("--") and word not in said] == []
+
+    return ask
 
 
 def test_systemd_reads_the_unit_and_finds_nothing(tmp_path: Path) -> None:
@@ -56,10 +63,10 @@ def test_systemd_reads_the_unit_and_finds_nothing(tmp_path: Path) -> None:
     # the program and its user are not installed where tests run; the rest is as shipped
     text = (DEPLOY / "truemark.service").read_text().replace("/opt/truemark/bin/truemark", "/bin/true")
     copy.write_text(re.sub(r"(?m)^(User|Group)=.*\n", "", text))
-    run = subprocess.run(
+    checked = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", str(copy)], capture_output=True, text=True, check=False
     )
-    ours = [line for line in (run.stdout + run.stderr).splitlines() if "truemark" in line]
+    ours = [line for line in (checked.stdout + checked.stderr).splitlines() if "truemark" in line]
     assert ours == [], ours
     said = subprocess.run(
         ["systemd-analyze", "security", "--offline=yes", "--no-pager", "--threshold=30", str(DEPLOY / "truemark.service")],
@@ -68,11 +75,11 @@ def test_systemd_reads_the_unit_and_finds_nothing(tmp_path: Path) -> None:
     assert said.returncode == 0, said.stdout[-300:] + said.stderr
 
 
-def test_the_unit_starts_what_exists(tmp_path: Path) -> None:
+def test_the_unit_starts_what_exists(options_are_known: Callable[..., None]) -> None:
     service = unit()["Service"]
     program, verb, *words = shlex.split(service["ExecStart"])
     assert Path(program).name == "truemark" and verb == "serve"
-    options_are_known(verb, words, tmp_path)
+    options_are_known([verb, *words])
     assert words[words.index("--host") + 1] == "127.0.0.1"
     assert service["User"] not in ("root", "")
     environment = dict(line.split("=", 1) for line in service["Environment"].splitlines())
@@ -82,7 +89,9 @@ def test_the_unit_starts_what_exists(tmp_path: Path) -> None:
     assert int(service["TimeoutStopSec"]) > DRAIN + 10
 
 
-def test_the_dockerfile_is_made_of_known_instructions_and_things_that_exist(tmp_path: Path) -> None:
+def test_the_dockerfile_is_made_of_known_instructions_and_things_that_exist(
+    options_are_known: Callable[..., None],
+) -> None:
     found = instructions()
     assert {name for name, _ in found} <= {
         "FROM", "RUN", "ENV", "WORKDIR", "COPY", "USER", "VOLUME", "EXPOSE", "STOPSIGNAL", "HEALTHCHECK", "ENTRYPOINT", "CMD"
@@ -100,7 +109,7 @@ def test_the_dockerfile_is_made_of_known_instructions_and_things_that_exist(tmp_
     assert last["USER"].partition(":")[0] not in ("root", "0")
     entry, command = json.loads(last["ENTRYPOINT"]), json.loads(last["CMD"])
     assert entry == ["truemark"]
-    options_are_known(command[0], command[1:], tmp_path)
+    options_are_known(command)
 
 
 def test_the_dockerfile_builds_the_llama_cpp_of_the_toolchain() -> None:
@@ -111,14 +120,14 @@ def test_the_dockerfile_builds_the_llama_cpp_of_the_toolchain() -> None:
     assert SMOLLM2 is not None
 
 
-def test_compose_holds_no_secret_and_publishes_on_loopback(tmp_path: Path) -> None:
+def test_compose_holds_no_secret_and_publishes_on_loopback(options_are_known: Callable[..., None]) -> None:
     service = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]["truemark"]
     context = (DEPLOY / service["build"]["context"]).resolve()
     assert context == ROOT and (context / service["build"]["dockerfile"]).is_file()
     assert all(port.startswith("127.0.0.1:") for port in service["ports"])
     assert service["read_only"] is True and service["cap_drop"] == ["ALL"]
     assert "tm-" not in (DEPLOY / "compose.yaml").read_text()
-    options_are_known(service["command"][0], service["command"], tmp_path)
+    options_are_known(service["command"])
     from serve.access import keys
 
     state = dict(pair.split("=", 1) for name, line in instructions() if name == "ENV" for pair in shlex.split(line))
@@ -127,10 +136,10 @@ def test_compose_holds_no_secret_and_publishes_on_loopback(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("page", ["README.md", "VLLM.md"])
-def test_the_pages_name_options_that_exist_and_say_what_was_not_run(page: str, tmp_path: Path) -> None:
+def test_the_pages_name_options_that_exist_and_say_what_was_not_run(
+    page: str, options_are_known: Callable[..., None]
+) -> None:
     text = (DEPLOY / page).read_text()
     assert re.search(r"(?i)not(hing on this page was)? run", text)
     for line in re.findall(r"(?m)^ {4}truemark (.*)$", text):
-        verb, *words = line.split("  ")[0].split()
-        said = truemark(*([verb, words[0]] if verb == "keys" else [verb]), "--help", cwd=tmp_path).stdout
-        assert all(word in said for word in words if word.startswith("--")), line
+        options_are_known(line.split("  ")[0].split())

@@ -54,7 +54,7 @@ class JsonLines(logging.Formatter):
 
 def where(error: BaseException) -> str:
     """Type and frames of an error and of its cause, without messages but those of our own errors."""
-    parts = []
+    parts: list[str] = []
     cause: BaseException | None = error
     while cause is not None and len(parts) < 4:
         said = f": {cause.message}" if isinstance(cause, TruemarkError) else ""

@@ -2,7 +2,7 @@
 
     async for piece in measured("math", len(prompt_ids), pieces):    # around the engine's pieces: the one seam
     dispatched()                                                     # by a scheduler: waiting is over, the engine works
-    judged("math", "passed")                                         # by who checks answers
+    judged("math", "verified")                                       # by who checks answers
 
 Outside a request (the canary at start) all of these do nothing. A record travels in a context variable, which tasks started
 on behalf of the request inherit.
@@ -19,7 +19,8 @@ from typing import Any, Literal, Protocol
 
 from serve.engines.base import Piece
 
-Outcome = Literal["passed", "failed", "unchecked"]
+Outcome = Literal["verified", "unrefuted", "solver", "wrong", "unchecked"]
+"""What a check said of an answer; becomes a label. The first two count as passed."""
 MAX_TEXT = 1 << 16
 """Characters of one answer that are kept for the log, where the operator asked for text."""
 
