@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar, cast
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from serve import verify
 from serve.catalog import Catalog, ServedModel
 from serve.engines.base import Generation, Piece
 from serve.protocol import (
@@ -72,8 +74,11 @@ class ChatService:
     async def answer(self, request: Request, body: bytes) -> Response:
         """The response to one request. Raises ApiError."""
         chat = parse_chat(body)
-        model = self.model(chat.model)
+        verified = verify.wanted(chat)
+        model = self.model(verify.split(chat.model)[0] if verified else chat.model)
         try:
+            if verified:
+                return await self._verified(request, chat, model)
             answering = await _unless_gone(request, self._begin(chat, model))
             if chat.stream:
                 usage = bool(chat.stream_options and chat.stream_options.include_usage)
@@ -89,15 +94,26 @@ class ChatService:
             raise ApiError(404, f"no model '{name[:100]}': served are {known}", param="model", code="model_not_found")
         return self.catalog.models[name]
 
-    async def _begin(self, chat: ChatRequest, model: ServedModel) -> Answering:
+    async def _verified(self, request: Request, chat: ChatRequest, model: ServedModel) -> Response:
+        answer = verify.prepare(partial(self.attempt, model=model), chat, model)
+        if chat.stream:
+            await _unless_gone(request, answer.start())
+            return verify.VerifiedStream(answer)
+        return JSONResponse((await _unless_gone(request, answer.completion())).model_dump(mode="json"))
+
+    async def attempt(self, chat: ChatRequest, model: ServedModel) -> tuple[int, AsyncGenerator[Piece, None]]:
+        """An answer that is not begun yet: its prompt's tokens, and the engine's pieces."""
         self.supervisor.require_ready()
         generation = await self.generation(chat, model)
-        rest = self.supervisor.engine.generate(generation)
+        return len(generation.prompt_ids), self.supervisor.engine.generate(generation)
+
+    async def _begin(self, chat: ChatRequest, model: ServedModel) -> Answering:
+        prompt_tokens, rest = await self.attempt(chat, model)
         try:
             first = await anext(rest)
         except StopAsyncIteration:
             raise EngineError("the engine gave no answer") from None
-        return Answering(model.name, len(generation.prompt_ids), first, rest)
+        return Answering(model.name, prompt_tokens, first, rest)
 
     async def generation(self, chat: ChatRequest, model: ServedModel) -> Generation:
         """What the engine is asked: the prompt rendered by the model's own template, as token ids."""

@@ -24,6 +24,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serve import verify
 from serve.catalog import Catalog, ServedModel
 from serve.chat import CLIENT_GONE, ChatService
 from serve.protocol import ApiError
@@ -102,6 +103,7 @@ class _Routes:
                 "artifact": model.ref.label,
                 "domain": model.domain,
                 "base": self.catalog.base.name if model.adapter else None,
+                "verified": verify.variant(model),
             },
         }
 

@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from serve.verification import Options
+
 FinishReason = Literal["stop", "length"]
 RETRY_AFTER = 2
 """Seconds that a client is asked to wait after a 503."""
@@ -94,6 +96,8 @@ class ChatRequest(_Request):
     metadata: dict[str, str] | None = None
     store: bool | None = None
     service_tier: str | None = None
+    truemark: Options | None = None
+    """A verified answer: serve/verify.py."""
 
     @field_validator("frequency_penalty", "presence_penalty", mode="before")
     @classmethod
