@@ -76,7 +76,9 @@ def arms(domain: str, attempts: int) -> dict[str, Arm]:
     return {**plain, **both, **alone}
 
 
-async def answer(service: ChatService, model: ServedModel, example: Example, arm: Arm, *, plain: bool) -> dict[str, Any]:
+async def answer(
+    service: ChatService, model: ServedModel, example: Example, arm: Arm, *, plain: bool
+) -> dict[str, Any]:
     """One question: its answer, what was said of it, and what it took."""
     domain = get(example_domain(model))
     messages = [ChatMessage.model_validate(message) for message in asked(example)]

@@ -335,7 +335,11 @@ class Verified:
 def prepare(begin: Begin, chat: ChatRequest, model: ServedModel) -> Verified:
     """A verified answer to a request that wants one. Raises ApiError 400 for what cannot be verified."""
     if model.domain not in DOMAINS:
-        raise _refused(f"the answers of '{model.name}' cannot be verified: it was trained for no domain", "model")
+        what = f"the domain '{model.domain}' is not known here" if model.domain else "it belongs to no domain"
+        raise _refused(
+            f"the answers of '{model.name}' cannot be verified: {what}; a check is there for {', '.join(DOMAINS)}",
+            "model",
+        )
     given = chat.model_dump(mode="json", include=set(_ONE_PLAIN_TEXT))
     for name, value in given.items():
         if value not in _ONE_PLAIN_TEXT[name]:
