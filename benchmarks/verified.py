@@ -14,7 +14,8 @@ HTTP). An answer is right when the domain's check passes it against the gold ans
 does those of math, `verified` measures whether one of k answers is right: a bound that other questions will not reach. The stocks of asp and constitution hold
 their own test questions, so there a comparison would be with the gold answer, and only `by itself` is run. `checks` says how the review of the plain
 answers agrees with the gold check, and what a review takes. Differences from plain are paired by question, intervals over whole problem families.
-With --limit (a quick try) nothing is written.
+An interrupted
+run continues (rows are kept in runs/bench/verified). With --limit (a quick try) no result is written.
 """
 
 from __future__ import annotations
@@ -48,11 +49,13 @@ from serve.supervisor import Supervisor
 from serve.verify import SECONDS, TOKENS, WARMER, Verified
 from truemark import sandbox
 from truemark.artifacts import machine
-from truemark.files import write_json
+from truemark.files import read_jsonl, write_json, write_jsonl
 from truemark.settings import threads
 
 HERE = Path(__file__).parent
 OUT = HERE / "results" / "verified.json"
+WORK = Path("runs/bench/verified")
+"""Rows of what has been run; it is not run again."""
 SHIPPED = ("math", "rewording")
 LEVELS = {"math": ["basics"], "devops": ["foundation"]}
 """What the adapters of these domains were trained on."""
@@ -127,6 +130,10 @@ def measured(rows: Sequence[dict[str, Any]], plain: Sequence[dict[str, Any]], fa
         found[name] = {
             "value": round(float(values.mean()), 4),
             "interval95": bca(values, families, bounds=(0, 1)).to_json(),
+        }
+        if rows is plain:
+            continue
+        found[name] |= {
             "minus plain": round(float((values - base).mean()), 4),
             "minus plain interval95": paired_bootstrap(values - base, families, bounds=(-1, 1)).to_json(),
             "mcnemar p": mcnemar(int((values > base).sum()), int((values < base).sum())),
@@ -153,7 +160,14 @@ async def run(words: Sequence[str], limit: int | None, attempts: int) -> dict[st
             families = np.array([family_of(example) for example in examples])
             rows: dict[str, list[dict[str, Any]]] = {}
             for name, arm in arms(domain, attempts).items():
-                rows[name] = [await answer(service, model, example, arm, plain=name == PLAIN) for example in examples]
+                file = (
+                    WORK
+                    / f"{model.ref.label}-{name.replace(', ', '-').replace(' ', '-')}-{attempts}-{len(examples)}.jsonl"
+                )
+                if not file.is_file():
+                    told = [await answer(service, model, example, arm, plain=name == PLAIN) for example in examples]
+                    write_jsonl(file, told)
+                rows[name] = list(read_jsonl(file))
                 print(f"{domain}, {name}: {sum(row['right'] for row in rows[name])} of {len(examples)}", flush=True)
             table[domain] = {
                 "adapter": model.ref.label,
