@@ -99,7 +99,9 @@ async def answer(
         text, tokens, outcome = verified.text()[0], verified.usage().completion_tokens, verified.outcome
         by_model, attempts = outcome != "solver", len(verified.tries)
     seconds = time.perf_counter() - began
-    right = domain.check(text, example).passed
+    right = (
+        await asyncio.to_thread(domain.check, text, example)
+    ).passed  # the engine's connection is kept by this loop
     return {"text": text, "right": right, "by_model": right and by_model, "outcome": outcome, "tokens": tokens, "seconds": seconds, "attempts": attempts}  # fmt: skip
 
 
@@ -155,7 +157,7 @@ async def run(words: Sequence[str], limit: int | None, attempts: int) -> dict[st
         service, table = ChatService(models, supervisor), {}
         for model in (model for model in models.models.values() if model.adapter):
             domain = example_domain(model)
-            test = get(domain).build(7, 1, LEVELS.get(domain, ()))["test"]
+            test = (await asyncio.to_thread(get(domain).build, 7, 1, LEVELS.get(domain, ())))["test"]
             examples = sample(test, limit) if limit else test
             families = np.array([family_of(example) for example in examples])
             rows: dict[str, list[dict[str, Any]]] = {}
@@ -175,7 +177,7 @@ async def run(words: Sequence[str], limit: int | None, attempts: int) -> dict[st
                 "families": len(set(families)),
                 "arms": {name: measured(found, rows[PLAIN], families) for name, found in rows.items()},
                 "checks": {
-                    name: checks(domain, examples, rows[PLAIN], solve=solve)
+                    name: await asyncio.to_thread(checks, domain, examples, rows[PLAIN], solve=solve)
                     for name, solve in (("verified", True), ("by itself", False))
                     if domain not in LOOKED_UP or not solve
                 },

@@ -30,7 +30,7 @@ from domains import DOMAINS, get
 from domains.base import Domain, Verdict
 from domains.review import LIMITS, TARGET, Review, again, takes_hints
 from serve.catalog import ServedModel
-from serve.engines.base import Piece
+from serve.engines.base import FinishReason, Piece
 from serve.protocol import (
     ApiError,
     AssistantMessage,
@@ -41,7 +41,6 @@ from serve.protocol import (
     Choice,
     ChunkChoice,
     Delta,
-    FinishReason,
     Usage,
     completion_id,
     now,
