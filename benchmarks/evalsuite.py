@@ -2,13 +2,14 @@
 
     python -m benchmarks.evalsuite scoring [--pairs 10000]                  BLEU, ROUGE-1/2/L/Lsum and METEOR, beside Hugging Face `evaluate`
     python -m benchmarks.evalsuite million [--sizes 10000,100000,1000000]   `truemark score` on longer and longer predictions files
+    python -m benchmarks.evalsuite lm_eval [--lm-eval PYTHON]               `truemark eval` beside `lm_eval --model hf` (against_lm_eval.py)
 
 Each part writes its own key of benchmarks/results/evalsuite.json. WordNet (Debian's wordnet-base, or TRUEMARK_WORDNET) is needed.
 
 scoring: gold answers of four domains' training data (`short`; `paragraph` is six of them, one after another), and answers that are those with words
 dropped, exchanged and swapped, one in twenty as it is, one in twenty another's. Each side is a fresh process on two cores: ours uses both where it says 2 processes, `evaluate` has no way to. A tenth of
-other pairs is scored first (`first`: packages and WordNet are loaded), then the pairs are timed, from texts (ours: answers in memory) to numbers; 2 processes are started, and
-load all that again, within that time. `wall` is what a clock says, `processor` what all processes together used. Numbers must agree to 1e-9: of
+other pairs is scored first (`first`: packages and WordNet are loaded), then the pairs are timed, from texts (ours: answers in memory) to numbers; 2 processes are started
+within that time. `wall` is what a clock says, `processor` what all processes together used. Numbers must agree to 1e-9: of
 each pair for ROUGE, of the corpus for BLEU, in the mean for METEOR.
 
 million: answers to plain questions of the devops domain, whose check on them costs next to nothing, in two processes. Peak memory is the sum of
@@ -33,6 +34,7 @@ from typing import Any
 import numpy as np
 
 import domains
+from benchmarks.against_lm_eval import lm_eval
 from domains.base import Example, Verdict
 from evalsuite.data import example_sha256
 from evalsuite.metrics import Answer
@@ -267,7 +269,7 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(HERE.parent), "HF_HUB_OFFLINE": "1"}
 
 
-PARTS = {"scoring": scoring, "million": million}
+PARTS = {"scoring": scoring, "million": million, "lm_eval": lm_eval}
 
 
 def main() -> None:
@@ -277,6 +279,12 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--sizes", default="10000,100000,1000000")
+    parser.add_argument(
+        "--lm-eval", metavar="PYTHON", help="the Python that has lm_eval (default: TRUEMARK_LM_EVAL, else this)"
+    )
+    parser.add_argument("--examples", type=int, help="of the math test set (default: all)")
+    parser.add_argument("--adapter", type=Path, default=HERE.parent / "adapters" / "math-smollm2")
+    parser.add_argument("--export", type=Path, help="an export of the adapter (default: GGUF in q8_0, made first)")
     parser.add_argument("--work", type=Path, default=Path("runs/bench/evalsuite"))
     parser.add_argument("--quick", action="store_true", help="print, do not write to results")
     parser.add_argument("--child", choices=SIDES, help=argparse.SUPPRESS)
@@ -284,6 +292,7 @@ def main() -> None:
     if options.child:
         return child(options.child, options.work / "pairs.json")
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
+    options.work = options.work.absolute()
     results = json.loads(OUT.read_text()) if OUT.is_file() else {}
     for name in options.parts or PARTS:
         about = {"date": datetime.now(UTC).date().isoformat(), "machine": artifacts.machine()}

@@ -55,7 +55,7 @@ def command(*arguments: str) -> None:
 def head() -> dict[str, Any]:
     """Where and with what it was measured."""
     names = ("torch", "transformers", "trl", "peft", "accelerate")
-    words = [sys.argv[1], "DIRECTORY", *sys.argv[3:]]
+    words = [sys.argv[1], "DIRECTORY", *(Path(word).name if "/" in word else word for word in sys.argv[3:])]
     return {"command": shlex.join(["python", "-m", "benchmarks.training", *words]), "date": datetime.now(UTC).date().isoformat(),
             "machine": machine(), "threads": threads(), "versions": {name: version(name) for name in names}}  # fmt: skip
 

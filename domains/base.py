@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from random import Random
 from typing import Any, Protocol, TypedDict
@@ -32,9 +32,14 @@ def asked(example: Example) -> list[dict[str, str]]:
     return messages
 
 
+def last_said(messages: Sequence[Mapping[str, str]]) -> str:
+    """The last thing a user says; empty where no user speaks."""
+    return next((message["content"] for message in reversed(messages) if message["role"] == "user"), "")
+
+
 def question(example: Example) -> str:
     """The last thing a user says in an example; empty where no user speaks."""
-    return next((message["content"] for message in reversed(example["messages"]) if message["role"] == "user"), "")
+    return last_said(example["messages"])
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,7 @@ class Card:
 
 
 class Domain(Protocol):
-    """The attributes of a domain's package (`domains/NAME/__init__.py`); a further one, `negatives`, is optional (see below)."""
+    """The attributes of a domain's package (`domains/NAME/__init__.py`); two are optional: `negatives` (see below), `again` (`domains/review.py`)."""
 
     NAME: str
     SYSTEM_PROMPT: str
@@ -99,6 +104,10 @@ class Domain(Protocol):
         """The messages that put a user's question to the model (without the system prompt: the template brings it)."""
         ...
 
+    def question(self, messages: Sequence[Mapping[str, str]]) -> str:
+        """The question in a conversation, as `solve` takes it: what `messages` made messages of. Most often `last_said`."""
+        ...
+
     def build(self, seed: int, n: int, levels: Sequence[str] = ()) -> dict[str, list[Example]]:
         """`{"train": [...], "dev": [...], "test": [...]}` with n training examples (fewer where the stock is finite); the same bytes for the same seed.
 
@@ -112,6 +121,13 @@ class Domain(Protocol):
 
     def solve(self, question: str) -> Solution | None:
         """What to judge an answer by, without a model (math: SymPy), or None where the domain cannot."""
+        ...
+
+    def inspect(self, messages: Sequence[Mapping[str, str]], answer: str) -> Verdict | None:
+        """What an answer shows of itself where `solve` has nothing to compare it with: its steps, its citations, whether clingo runs it.
+
+        Passed says that nothing was found wrong, not that it is right. None where nothing can be checked. Never raises on hostile text.
+        """
         ...
 
 

@@ -36,7 +36,13 @@ def evaluate(
     allow_contaminated: Annotated[
         bool, typer.Option("--allow-contaminated", help="Score, and mark, a model trained on test examples.")
     ] = False,
+    executor: Annotated[
+        str, typer.Option(help="local, or ray: spread scoring and questions to endpoints over a Ray cluster.")
+    ] = "local",
     results: Annotated[Path, typer.Option(help="Where predictions and scores are kept.")] = Path("results"),
+    also: Annotated[
+        str, typer.Option(metavar="SET,…", help="Ask these further sets too: stability, drift.", show_default="none")
+    ] = "",
     lm_eval: Annotated[
         str | None, typer.Option(metavar="TASK,…", help="Run these tasks of lm-evaluation-harness instead.")
     ] = None,
@@ -48,7 +54,9 @@ def evaluate(
     Answers are kept: an interrupted run continues, and a repeated one asks nothing.
     """
     import domains
-    from evalsuite import metric_table, metrics
+    from evalsuite import metric_table, metrics, sets
+    from evalsuite.executor import named, running
+    from evalsuite.plain import text
     from evalsuite.report import slice_title, table
     from evalsuite.run import Asking
     from evalsuite.run import evaluate as run
@@ -62,20 +70,22 @@ def evaluate(
 
         print(harness.evaluate(domain, model, lm_eval.split(","), results, limit, include, as_json=as_json))
         return
-    names = metrics.names(metric or domains.get(domain).METRICS)
+    names, where = metrics.names(metric or domains.get(domain).METRICS), named(executor)
     budget = Budget(budget_tokens, budget_usd, price_in, price_out)
-    outcome = run(
-        domain,
-        model,
-        data=data or Path("data") / domain / "test.jsonl",
-        results=results,
-        sampling=Sampling(max_tokens=max_tokens),
-        limit=limit,
-        runtime=runtime,
-        baseline=baseline,
-        asking=Asking(concurrency, budget, allow_contaminated),
-    )
-    measured = [measure(names, row.answers, values=False) for row in outcome.rows]
+    with running(where):
+        outcome = run(
+            domain,
+            model,
+            data=data or Path("data") / domain / "test.jsonl",
+            results=results,
+            sampling=Sampling(max_tokens=max_tokens),
+            limit=limit,
+            runtime=runtime,
+            baseline=baseline,
+            asking=Asking(concurrency, budget, allow_contaminated, where),
+            also=sets.names(also),
+        )
+        measured = [measure(names, row.answers, values=False, executor=where) for row in outcome.rows]
     if budget.spent_in or budget.spent_out:
         say(budget.report())
     if as_json:
@@ -84,12 +94,15 @@ def evaluate(
             {**row.to_json(), "metrics": metric_table.to_json(found)}
             for row, found in zip(outcome.rows, measured, strict=True)
         ]
-        print(json.dumps({"rows": rows, "failures": failures}, indent=2))
+        found = [one.to_json() for one in outcome.tables]
+        print(json.dumps({"rows": rows, "sets": found, "failures": failures}, indent=2))
     elif outcome.rows:
         print(table(outcome.rows))
         if shown := [name for name in names if metric or name not in ("accuracy", "tokens_per_second")]:
             labels = [f"{slice_title(row.slice)} · {row.scored.evaluation.model.label}" for row in outcome.rows]
             print("\n" + metric_table.table(list(zip(labels, measured, strict=True)), shown))
+        for one in outcome.tables:
+            print("\n" + text(one.plain()))
     if outcome.exit_code:
         raise typer.Exit(outcome.exit_code)
 
@@ -104,16 +117,20 @@ def score(
         typer.Option("--metric", metavar="NAME", help=_METRIC, show_default="the domain's"),
     ] = None,
     processes: Annotated[int, typer.Option(min=1, help="Processes that score.")] = 1,
+    executor: Annotated[
+        str, typer.Option(help="local, or ray: spread scoring and questions to endpoints over a Ray cluster.")
+    ] = "local",
     as_json: Annotated[bool, typer.Option("--json", help="Print the metrics as JSON.")] = False,
 ) -> None:
     """Score a predictions file by the domain's check and by metrics, however long it is: nothing is asked of a model."""
     import domains
     from evalsuite import metric_table
+    from evalsuite.executor import named
     from evalsuite.scoring import measure_files
 
     names = metric or domains.get(domain).METRICS
     test = data or Path("data") / domain / "test.jsonl"
-    found = measure_files(names, domain, test, predictions, processes=processes)
+    found = measure_files(names, domain, test, predictions, processes=processes, executor=named(executor))
     if as_json:
         print(json.dumps({"n": found.n, "metrics": metric_table.to_json(found)}, indent=2))
     else:
@@ -130,6 +147,12 @@ def leaderboard(
     metric: Annotated[
         list[str] | None, typer.Option("--metric", metavar="NAME", help="A metric beside accuracy; may be repeated.")
     ] = None,
+    votes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL", help="Votes to weigh.", show_default="votes.sqlite under --results, if it is there"
+        ),
+    ] = None,
     model_index: Annotated[
         str | None, typer.Option(metavar="ARTIFACT", help="Only print this model's scores as Hub model-index YAML.")
     ] = None,
@@ -142,7 +165,7 @@ def leaderboard(
     from truemark.console import say
     from truemark.files import write_json, write_text
 
-    board = build(results, baseline, [*SHOWN, *(metric or [])])
+    board = build(results, baseline, [*SHOWN, *(metric or [])], votes)
     if model_index is not None:
         from evalsuite.model_index import model_index as yaml_of
 

@@ -99,7 +99,7 @@ class Row:
     slice: str
     answers: list[Answer]
     scores: dict[str, Score]
-    """By metric, in the order asked for; accuracy is always there."""
+    """By metric, in the order asked for; the primary one is first."""
     group: str
     """Letters: rows that share one are not told apart in accuracy."""
 
@@ -163,18 +163,21 @@ class Row:
             "tokens_per_second": self.tokens_per_second,
             "metrics": {name: _metric_json(name, score) for name, score in self.others.items()},
             "mark": model.mark,
+            "canary": evaluation.canary,
             "failed": model.failed,
             "date": evaluation.created,
             "machine": evaluation.machine,
         }
 
 
-def compare(scored: Sequence[Scored], baseline: Scored, names: Sequence[str] = SHOWN) -> list[Row]:
-    """Rows slice by slice, the most accurate first (ties: as evaluated). All must be of the same test set; what an endpoint left out is left out of its comparisons.
+def compare(
+    scored: Sequence[Scored], baseline: Scored, names: Sequence[str] = SHOWN, *, primary: str = PRIMARY
+) -> list[Row]:
+    """Rows slice by slice, the best by `primary` first (ties: as evaluated). All must be of the same test set; what an endpoint left out is left out of its comparisons.
 
-    `names` are metrics beyond accuracy. Raises UnknownName for one that there is none of.
+    `names` are metrics beyond `primary`, which must have values per answer: it orders and groups. Raises UnknownName for one that there is none of.
     """
-    names = list(dict.fromkeys([PRIMARY, *names]))
+    names = list(dict.fromkeys([primary, *names]))
     examples = list({answer.example["id"]: answer.example for one in scored for answer in one.answers}.values())
     place = {example["id"]: i for i, example in enumerate(examples)}
     where = np.array([slice_of(example) for example in examples])
@@ -184,33 +187,37 @@ def compare(scored: Sequence[Scored], baseline: Scored, names: Sequence[str] = S
     rows: list[Row] = []
     for name in slices(examples):
         part = np.arange(len(examples)) if name == OVERALL else np.flatnonzero(where == name)
-        rows += _table(name, entries, first, part, families[part])
+        rows += _table(name, entries, first, part, families[part], primary)
     return rows
 
 
 @dataclass(frozen=True)
 class _Entry:
-    """A model's answers and values by the place of their example; an endpoint may have left some out."""
+    """A model's answers, and what metrics need of them, computed once for all slices; an endpoint may have left some out."""
 
     scored: Scored
-    answers: dict[int, Answer]
+    places: np.ndarray
+    """Int [n]: the place of each answer's example among the examples."""
+    rows: dict[str, np.ndarray]
+    """[n, s]: each metric's `Metric.rows`."""
     values: dict[str, np.ndarray | None]
     """Float [examples] of each metric, NaN where there is no answer or the metric does not apply; None without values per answer."""
 
     @classmethod
     def of(cls, scored: Scored, names: Sequence[str], place: dict[str, int]) -> _Entry:
-        where = [place[answer.example["id"]] for answer in scored.answers]
+        places = np.array([place[answer.example["id"]] for answer in scored.answers], dtype=int)
+        rows = {name: metrics.get(name).rows(scored.answers) for name in names}
 
         def spread(name: str) -> np.ndarray | None:
-            own = _values(name, scored.answers)
+            own = _values(name, rows[name])
             if own is None:
                 return None
+            told = np.isfinite(own)
             whole = np.full(len(place), np.nan)
-            whole[where] = own
+            whole[places[told]] = own[told]  # a value of several answers stands at one of them
             return whole
 
-        answers = dict(zip(where, scored.answers, strict=True))
-        return cls(scored, answers, {name: spread(name) for name in names})
+        return cls(scored, places, rows, {name: spread(name) for name in names})
 
 
 def find_baseline(scored: Sequence[Scored], wanted: str | None) -> Scored:
@@ -237,30 +244,34 @@ def quantization(format: str) -> str | None:
     return name if name.startswith(("q", "int", "4bit", "iq")) else None
 
 
-def _table(name: str, entries: Sequence[_Entry], first: int, part: np.ndarray, families: np.ndarray) -> list[Row]:
+def _table(
+    name: str, entries: Sequence[_Entry], first: int, part: np.ndarray, families: np.ndarray, primary: str
+) -> list[Row]:
     """The rows of one slice, of which `part` are the examples' places, int [n]."""
     clusters = families if len(np.unique(families)) < len(families) else None
     baseline = entries[first]
     tests = sum(own is not None for one in entries if one is not baseline for own in one.values.values())
     rows: list[Row] = []
     for one in entries:
-        answers = [one.answers[k] for k in part if k in one.answers]
-        if not answers:
+        here = np.flatnonzero(np.isin(one.places, part))
+        if not len(here):
             continue
+        here = here[np.argsort(one.places[here], kind="stable")]
         scores = {}
         for metric, all_values in one.values.items():
             own = None if all_values is None else all_values[part]
             against = baseline.values[metric]
-            estimate = _with_interval(metrics.get(metric).score(answers), own, clusters)
+            estimate = _with_interval(metrics.get(metric).estimate(one.rows[metric][here]), own, clusters)
             d = None
             if one is not baseline and own is not None and against is not None:
                 label = baseline.scored.evaluation.model.label
                 d = difference(own, against[part], clusters, label, _is_mean(estimate, own), LEVEL / tests)
             scores[metric] = Score(estimate, d)
-        rows.append(Row(one.scored, name, answers, scores, ""))
-    rows.sort(key=lambda row: -row.accuracy)
+        rows.append(Row(one.scored, name, [one.scored.answers[i] for i in here], scores, ""))
+    sign = -1.0 if metrics.get(primary).better == "higher" else 1.0
+    rows.sort(key=lambda row: sign * (row.scores[primary].estimate.value or 0.0))
     of = {id(one.scored): one for one in entries}
-    right = [of[id(row.scored)].values[PRIMARY] for row in rows]
+    right = [of[id(row.scored)].values[primary] for row in rows]
     groups = _groups([one[part] for one in right if one is not None], clusters)
     rows = [replace(row, group=group) for row, group in zip(rows, groups, strict=True)]
     return _holm(rows)
@@ -335,10 +346,10 @@ def difference(
     )
 
 
-def _values(name: str, answers: list[Answer]) -> np.ndarray | None:
+def _values(name: str, rows: np.ndarray) -> np.ndarray | None:
     """None where a metric has no value per answer, and for times and prices: no family of quality tests is theirs."""
     metric = metrics.get(name)
-    return None if metric.unit in ("seconds", "per_second", "money") else metric.values(answers)
+    return None if metric.unit in ("seconds", "per_second", "money") else metric.each(rows)
 
 
 def _is_mean(estimate: Estimate, values: np.ndarray) -> bool:

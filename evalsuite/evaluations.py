@@ -4,6 +4,7 @@ results/math/predictions/<run>.jsonl               what was answered (evalsuite/
 results/math/engines/<sha12>.json                  how each engine describes itself
 results/math/scores/<test set sha12>/examples.jsonl
 results/math/scores/<test set sha12>/<run>.json    what the check says of each answer
+results/math/also/<set>/predictions/, …/scores/    the same of a further set of examples (evalsuite/sets/)
 
 A folder per test set: scores on another test set, or on a sample of it, never meet in one table.
 """
@@ -22,7 +23,7 @@ from domains.examples import read_examples
 from evalsuite.contaminated import Contamination
 from evalsuite.data import example_sha256, examples_sha256
 from evalsuite.metrics import Answer
-from evalsuite.predictions import PredictionStore, Run
+from evalsuite.predictions import PredictionStore, Run, folder
 from truemark import artifacts
 from truemark.chat import read_template
 from truemark.errors import InvalidData, TruemarkError
@@ -131,21 +132,25 @@ class Evaluation(_Strict):
     """Example id → why an endpoint gave no answer. These are in no number."""
     contamination: Contamination = Contamination("unknown")
     """What is known of the training data."""
+    also: str = ""
+    """The further set of examples that was asked; empty for the test set."""
+    canary: Literal["matched", "absent", "unasked"] = "unasked"
+    """Whether the model said what its manifest keeps of the adapter; `absent` where the manifest keeps nothing, `unasked` for what is no artifact."""
 
     @property
     def run(self) -> Run:
         """The run whose predictions were scored."""
         sampling = Sampling(**{**self.sampling, "stop": tuple(self.sampling["stop"])})
         model = self.model
-        return Run(self.domain, model.ref, model.label, model.sha256, self.engine, sampling, self.system)
+        return Run(self.domain, model.ref, model.label, model.sha256, self.engine, sampling, self.system, self.also)
 
 
 class Evaluations:
-    """The evaluations of one domain on one test set, under `results/DOMAIN/scores/<sha12>/`."""
+    """The evaluations of one domain on one test set, under `results/DOMAIN/scores/<sha12>/`; or on a further set, under its folder."""
 
-    def __init__(self, results: Path, domain: str, sha256: str) -> None:
-        self.results, self.domain, self.sha256 = results, domain, sha256
-        self.path = results / domain / "scores" / sha256[:12]
+    def __init__(self, results: Path, domain: str, sha256: str, also: str = "") -> None:
+        self.results, self.domain, self.sha256, self.also = results, domain, sha256, also
+        self.path = folder(results, domain, also) / "scores" / sha256[:12]
 
     def write(
         self,
@@ -158,6 +163,7 @@ class Evaluations:
         limit: int | None,
         unanswered: dict[str, str] | None = None,
         contamination: Contamination | None = None,
+        canary: Literal["matched", "absent", "unasked"] = "unasked",
     ) -> Evaluation:
         """Save verdicts (one per example that is not `unanswered`, in order) and the test set they belong to."""
         unanswered = unanswered or {}
@@ -179,6 +185,8 @@ class Evaluations:
             ],
             unanswered=unanswered,
             contamination=contamination or Contamination("unknown"),
+            also=self.also,
+            canary=canary,
         )
         if not (self.path / EXAMPLES).is_file():
             write_jsonl(self.path / EXAMPLES, [dict(example) for example in examples])
@@ -201,7 +209,11 @@ class Evaluations:
                 raise InvalidData(
                     f"{file} is not an evaluation: {where}: {first['msg']}", mend=f"remove it, then {self._again()}"
                 ) from None
-            if (evaluation.domain, evaluation.examples_sha256) != (self.domain, self.sha256):
+            if (evaluation.domain, evaluation.examples_sha256, evaluation.also) != (
+                self.domain,
+                self.sha256,
+                self.also,
+            ):
                 raise InvalidData(
                     f"{file} belongs to another test set ({evaluation.domain} {evaluation.examples_sha256[:12]})",
                     mend=f"remove it, then {self._again()}",
@@ -236,7 +248,7 @@ class Evaluations:
         return joined
 
     def _again(self) -> str:
-        return f"truemark eval {self.domain} --model REF"
+        return f"truemark eval {self.domain} --model REF" + (f" --also {self.also}" if self.also else "")
 
 
 def _answered(examples: list[Example], unanswered: dict[str, str]) -> list[Example]:
@@ -261,18 +273,18 @@ def caveats(evaluation: Evaluation) -> list[str]:
     return notes
 
 
-def test_sets(results: Path, domain: str) -> list[Evaluations]:
-    """The test sets of a domain that have evaluations: whole ones before samples, then the most recent first."""
+def test_sets(results: Path, domain: str, also: str = "") -> list[Evaluations]:
+    """The test sets of a domain (or the versions of a further set) that have evaluations: whole ones before samples, then the most recent first."""
     found = []
-    for folder in (results / domain / "scores").glob("*"):
-        first = next(iter(folder.glob("*.json")), None)
+    for path in (folder(results, domain, also) / "scores").glob("*"):
+        first = next(iter(path.glob("*.json")), None)
         if first is None:
             continue
         try:
             sha = Evaluation.model_validate_json(first.read_bytes()).examples_sha256
         except ValidationError:
-            sha = folder.name  # `read` names the file
-        evaluations = Evaluations(results, domain, sha)
+            sha = path.name  # `read` names the file
+        evaluations = Evaluations(results, domain, sha, also)
         rows = evaluations.read()
         found.append(((all(row.limit is None for row in rows), max(row.created for row in rows)), evaluations))
     return [evaluations for _, evaluations in sorted(found, key=lambda item: item[0], reverse=True)]

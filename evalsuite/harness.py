@@ -24,6 +24,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 import domains
 from evalsuite.evaluations import Model
+from evalsuite.plain import Plain
+from evalsuite.statistics import Interval
+from evalsuite.statistics.interval import Z95
 from truemark import artifacts
 from truemark.console import say
 from truemark.errors import EngineError, InvalidData, MissingDependency, ModelNotFound
@@ -155,6 +158,57 @@ def read_run(path: Path) -> HarnessRun:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "file"
         raise InvalidData(f"{path} is no run of lm_eval: {where}: {first['msg']}", mend=f"remove {path}") from None
+
+
+def latest(found: Sequence[HarnessRun]) -> list[HarnessRun]:
+    """Of runs that asked a model under the same reference the same, the last."""
+    by_name = {(one.model.ref, one.command): one for one in found}
+    return [one for one in found if by_name[one.model.ref, one.command] is one]
+
+
+def to_json(one: HarnessRun) -> dict[str, Any]:
+    """As in `leaderboard.json`."""
+    return {
+        "ref": one.model.ref,
+        "label": one.model.label,
+        "sha256": one.model.sha256,
+        "lm_eval": one.lm_eval,
+        "command": one.command,
+        "limit": one.limit,
+        "date": one.created,
+        "machine": one.machine,
+        "tasks": [
+            {**row.model_dump(), "interval": None if (bounds := _interval(row)) is None else bounds.to_json()}
+            for row in one.rows
+        ],
+    }
+
+
+def plain(found: Sequence[HarnessRun]) -> Plain:
+    """All runs as one table of words, task by task."""
+    rows = [
+        [
+            row.task,
+            row.metric + ("" if row.filter == "none" else f", {row.filter}") + (" ↓" if row.better == "lower" else ""),
+            one.model.label,
+            f"{row.value:.3f}" + (f" [{bounds.low:.3f}, {bounds.high:.3f}]" if (bounds := _interval(row)) else ""),
+            str(row.n),
+            str(row.shots),
+            f"lm_eval {one.lm_eval}, task {row.version}" + (f", --limit {one.limit}" if one.limit else ""),
+        ]
+        for one in found
+        for row in one.rows
+    ]
+    about = "its own tasks and scores; not compared with the rows above, nor corrected"
+    heads = ["task", "metric", "model", "value [95 % CI]", "n", "shots", "by"]
+    notes = [f"{one.model.label}: {one.command}" for one in found]
+    return Plain("lm-evaluation-harness", about, heads, sorted(rows, key=lambda cells: cells[:3]), notes)
+
+
+def _interval(row: HarnessRow) -> Interval | None:
+    if row.stderr is None:
+        return None
+    return Interval(row.value - Z95 * row.stderr, row.value + Z95 * row.stderr, "normal, by lm_eval's standard error")
 
 
 def table(found: Sequence[HarnessRun]) -> str:

@@ -134,6 +134,7 @@ def provenance(row: Row) -> list[tuple[str, str]]:
         ("Engine", f"{evaluation.engine} ({_sha(evaluation.engine_sha256)})"),
         ("Template", _sha(model.template_sha256)),
         ("Decoding", f"{report.decoding(sampling)} tokens, seed {sampling['seed']}"),
+        ("Canary", {"matched": "the adapter of its manifest", "absent": "none in its manifest"}.get(evaluation.canary)),
         ("Examples", str(len(row.answers))),
         ("Date", evaluation.created[:16].replace("T", " ")),
     ]

@@ -20,6 +20,7 @@ from evalsuite.agreement import FEWEST as FEWEST_UNITS
 from evalsuite.agreement import Agreement, alpha
 from evalsuite.bradley_terry import FEWEST as FEWEST_QUESTIONS
 from evalsuite.bradley_terry import Comparison, Strengths, strengths
+from evalsuite.plain import Plain
 from evalsuite.statistics import Interval, wilson
 from truemark.votes import ENOUGH, Answer, Vote
 
@@ -83,6 +84,73 @@ class Judgement:
     def to_json(self) -> dict[str, Any]:
         """Plain JSON value."""
         return asdict(self)
+
+
+def to_json(found: Judgement) -> dict[str, Any]:
+    """As in `leaderboard.json`: without the domain, in which it stands, and each model's mean rating beside its score."""
+    return {
+        **{name: getattr(found, name) for name in ("items", "judged", "enough", "votes", "annotators")},
+        "alpha": _alpha_json(found.alpha),
+        "rating_alpha": None if found.rating_alpha is None else _alpha_json(found.rating_alpha),
+        "left_share": found.left_share,
+        "left_interval": _interval_json(found.left_interval),
+        "tie_weight": found.tie_weight,
+        "standings": [
+            {
+                "label": row.model,
+                "ref": row.ref,
+                "sha256": row.sha256,
+                "score": row.score,
+                "interval": _interval_json(row.interval),
+                "wins": row.wins,
+                "ties": row.ties,
+                "losses": row.losses,
+                "group": row.group,
+                "rating": found.ratings.get(row.model),
+            }
+            for row in found.standings
+        ],
+        "notes": found.notes,
+    }
+
+
+def plain(found: Judgement) -> Plain:
+    """As a table of words: who is preferred, and under it whether people agree."""
+    several = len({row.group for row in found.standings}) > 1
+    rows = [
+        [
+            f"({row.group + 1}) {row.model}" if several else row.model,
+            f"{row.score:+.2f}{_bounds(row.interval)}".replace("-", "−"),
+            str(row.wins),
+            str(row.ties),
+            str(row.losses),
+            f"{found.ratings[row.model]:.2f}" if row.model in found.ratings else "",
+        ]
+        for row in found.standings
+    ]
+    agree = [
+        f"Krippendorff's α ({name}): {one.value:.2f}{_bounds(one.interval)} over {one.units} units"
+        for name, one in (("votes, nominal", found.alpha), ("ratings, ordinal", found.rating_alpha))
+        if one is not None and one.value is not None
+    ]
+    about = (
+        f"{found.votes} blind votes of {found.annotators} annotators on {found.judged} pairs of answers, {found.enough} of them judged "
+        "by two or more; score: Bradley-Terry with ties (Davidson), log-odds, 0.69 apart is two of three decided votes"
+    )
+    heads = ["model", "score [95 % CI]", "wins", "ties", "losses", "mean rating"]
+    return Plain("What people prefer", about, heads, rows, [*agree, *found.notes])
+
+
+def _bounds(interval: Interval | None) -> str:
+    return "" if interval is None else f" [{interval.low:+.2f}, {interval.high:+.2f}]".replace("-", "−")
+
+
+def _alpha_json(found: Agreement) -> dict[str, Any]:
+    return {**vars(found), "interval": _interval_json(found.interval)}
+
+
+def _interval_json(found: Interval | None) -> dict[str, Any] | None:
+    return None if found is None else found.to_json()
 
 
 def for_leaderboard(domain: str, store: Store, *, seed: int = 0) -> Judgement:

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import domains
+from evalsuite import also, harness, judgement
+from evalsuite.also import SetTable
 from evalsuite.comparison import SHOWN, Row, Scored, compare, find_baseline
 from evalsuite.evaluations import Evaluation, Evaluations, caveats, read_engine, test_sets
 from evalsuite.frontier import COLUMNS, Frontier, read_frontiers
+from evalsuite.harness import HarnessRun
+from evalsuite.judgement import Judgement
+from evalsuite.plain import Plain
 from evalsuite.report import cells, headings, methods, slice_title
 from truemark import __version__
 from truemark.console import say
-from truemark.errors import InvalidData
+from truemark.errors import InvalidData, MissingDependency
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,18 @@ class Section:
     """By hash, what each engine says of itself."""
     frontiers: list[Frontier] = field(default_factory=list)
     """Formats of an adapter, timed and compared by `truemark export --fastest`."""
+    sets: list[SetTable] = field(default_factory=list)
+    """Stability and drift: `truemark eval --also`."""
+    harness: list[HarnessRun] = field(default_factory=list)
+    """What lm-evaluation-harness said: `truemark eval --lm-eval`."""
+    judgement: Judgement | None = None
+    """What people's votes say; None where there are none."""
+
+    def plains(self) -> list[Plain]:
+        """What stands below the rows, as tables of words."""
+        found = [one.plain() for one in self.sets]
+        found += [harness.plain(self.harness)] if self.harness else []
+        return found + ([judgement.plain(self.judgement)] if self.judgement else [])
 
     def by_slice(self) -> list[tuple[str, list[Row]]]:
         """Rows of each slice, best first."""
@@ -93,6 +110,9 @@ class Board:
                     "slices": section.slices,
                     "engines": section.engines,
                     "frontiers": [frontier.to_json() for frontier in section.frontiers],
+                    "sets": [one.to_json() for one in section.sets],
+                    "harness": [harness.to_json(one) for one in section.harness],
+                    "judgement": None if section.judgement is None else judgement.to_json(section.judgement),
                 }
                 for section in self.sections
             ],
@@ -100,10 +120,11 @@ class Board:
         }
 
 
-def build(results: Path, baseline: str | None = None, names: Sequence[str] = SHOWN) -> Board:
-    """Read all scores under `results` and compute the metrics `names` beside accuracy.
+def build(results: Path, baseline: str | None = None, names: Sequence[str] = SHOWN, votes: str | None = None) -> Board:
+    """Read all scores under `results`, compute the metrics `names` beside accuracy, and weigh the votes in the store `votes`
+    (default: votes.sqlite under `results`, where there is one).
 
-    Raises InvalidData when there are none, or a file is not what it should be; UnknownName for a metric.
+    Raises InvalidData when there are no scores, or a file is not what it should be; UnknownName for a metric; what `open_store` raises.
     """
     sections: list[Section] = []
     notes: list[str] = []
@@ -111,6 +132,8 @@ def build(results: Path, baseline: str | None = None, names: Sequence[str] = SHO
         sets = test_sets(results, folder.parent.name)
         if sets:
             sections.append(_section(sets[0], baseline, names, notes))
+            sections[-1].sets.extend(also.tables(results, sets[0].domain))
+            sections[-1].harness.extend(harness.latest(harness.runs(results, sets[0].domain)))
             for other in sets[1:]:
                 notes.append(
                     f"{len(other.read())} evaluations of {other.domain} on another test set or sample "
@@ -118,6 +141,11 @@ def build(results: Path, baseline: str | None = None, names: Sequence[str] = SHO
                 )
     if not sections:
         raise InvalidData(f"no scores under {results}/", mend="truemark eval math --model smollm2-135m --model REF")
+    sections = _with_votes(sections, votes, results / "votes.sqlite", notes)
+    shown = {section.domain for section in sections}
+    for folder in sorted(results.glob("*/harness")):
+        if folder.parent.name not in shown:
+            notes.append(f"lm_eval's results of {folder.parent.name} are not shown: it has no scores of ours yet.")
     for note in notes:
         say(note)
     if any(row.scored.evaluation.model.embedded for section in sections for row in section.rows):
@@ -157,6 +185,25 @@ def _section(evaluations: Evaluations, baseline: str | None, names: Sequence[str
     )
 
 
+def _with_votes(sections: list[Section], votes: str | None, file: Path, notes: list[str]) -> list[Section]:
+    if votes is None and not file.is_file():
+        return sections
+    from truemark.votes import open_store
+
+    try:
+        with open_store(votes or str(file), create=False) as store:
+            found = {section.domain: judgement.for_leaderboard(section.domain, store) for section in sections}
+    except MissingDependency as error:
+        if votes is not None:
+            raise
+        notes.append(f"The votes in {file.name} are not shown: {error.message}.")
+        return sections
+    return [
+        replace(section, judgement=found[section.domain] if found[section.domain].votes else None)
+        for section in sections
+    ]
+
+
 def _latest(found: Sequence[Evaluation]) -> list[Evaluation]:
     """Of evaluations that name the same model in the same way, the last: a trained-again adapter replaces the old one."""
     by_name = {(one.model.ref, one.engine, repr(one.sampling)): one for one in found}
@@ -179,6 +226,11 @@ def markdown(board: Board) -> str:
             lines += ["| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
             lines += ["| " + " | ".join(_cell(cell) for cell in cells_) + " |" for cells_ in one.cells()]
             lines.append("")
+        for table in section.plains():
+            lines += [f"## {_cell(section.title)}: {_cell(table.title)}", "", _cell(table.about), ""]
+            lines += ["| " + " | ".join(table.headings) + " |", "|" + "---|" * len(table.headings)]
+            lines += ["| " + " | ".join(_cell(cell) for cell in cells_) + " |" for cells_ in table.rows]
+            lines += ["", *(f"- {_cell(note)}" for note in table.notes), ""] if table.notes else [""]
         lines += [*(f"- {_cell(line)}" for line in methods(section.by_slice()[-1][1])), ""]
     lines += [f"- {note}" for note in board.notes]
     return "\n".join(lines).rstrip() + "\n"

@@ -6,7 +6,7 @@ is asked for its value on each answer alone; one that then has none (pass@k, sel
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import permutations
 from pathlib import Path
@@ -77,7 +77,7 @@ def correlate(results: Path, domain: str, votes: Sequence[Vote]) -> Correlation:
     rows, left_out = [], {}
     for name in metrics.METRICS if decided else ():
         try:
-            values = {id: _values(name, pairs[id]) for id in {vote.item.id for vote in decided}}
+            values = _values(name, {vote.item.id: pairs[vote.item.id] for vote in decided})
         except (
             TruemarkError,
             ArithmeticError,
@@ -115,10 +115,14 @@ def _scored(results: Path, domain: str, wanted: set[tuple[str, str]]) -> dict[tu
     return found
 
 
-def _values(name: str, pair: tuple[Answer, Answer]) -> tuple[float, float] | None:
+def _values(name: str, pairs: Mapping[str, tuple[Answer, Answer]]) -> dict[str, tuple[float, float] | None]:
+    """By item: the value of each of its answers alone, None where one has none. Read in one go, as encoders are slow one text at a time."""
     metric = metrics.get(name)
-    a, b = (metric.score([answer]).value for answer in pair)
-    return None if a is None or b is None else (a, b)
+    rows = metric.rows([answer for pair in pairs.values() for answer in pair])
+    found = [metric.estimate(rows[i : i + 1]).value for i in range(len(rows))]
+    return {
+        id: None if a is None or b is None else (a, b) for id, a, b in zip(pairs, found[::2], found[1::2], strict=True)
+    }
 
 
 def _between_people(votes: Sequence[Vote]) -> Iterator[tuple[str, float]]:

@@ -45,6 +45,8 @@ class Run:
     sampling: Sampling
     system: str = ""
     """System prompt that is sent along; empty where the model's own template brings one."""
+    also: str = ""
+    """The set of examples beyond the test set (a row of evalsuite.sets.SETS, or `canary`); empty for the test set."""
 
     @cached_property
     def sha256(self) -> str:
@@ -56,8 +58,13 @@ class Run:
                 "engine": self.engine,
                 "sampling": asdict(self.sampling),
                 "system": self.system,
+                **({"also": self.also} if self.also else {}),
             }
         )
+
+    def folder(self, results: Path) -> Path:
+        """Where everything of the domain's test set, or of the further set, lies under `results`."""
+        return folder(results, self.domain, self.also)
 
     @property
     def stem(self) -> str:
@@ -68,6 +75,11 @@ class Run:
     def key(self, example_sha256: str) -> str:
         """Address of the answer to one example."""
         return sha256_json([self.sha256, example_sha256])
+
+
+def folder(results: Path, domain: str, also: str = "") -> Path:
+    """`results/DOMAIN`, or `results/DOMAIN/also/SET`."""
+    return results / domain / "also" / also if also else results / domain
 
 
 class Prediction(BaseModel):
@@ -126,7 +138,7 @@ class PredictionStore:
 
     def __init__(self, results: Path, run: Run) -> None:
         self.run = run
-        folder = results / run.domain / "predictions"
+        folder = run.folder(results) / "predictions"
         # by content, so that the same model under another spelling of its reference is the same run
         known = sorted(folder.glob(f"*-{run.sha256[:12]}.jsonl"))
         self.path = known[0] if known else folder / f"{run.stem}.jsonl"
@@ -170,6 +182,10 @@ class PredictionStore:
                 f"{where}: a second, different answer to '{row.id}'",
                 mend=f"sed -i {number}d {self.path}   (keeps the first)",
             )
+
+    def forget(self) -> None:
+        """Remove what is stored, once it is known to be wrong."""
+        self.path.unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def appending(self) -> Iterator[tuple[dict[str, Prediction], Callable[[Prediction], None]]]:

@@ -5,34 +5,37 @@ Models are opened one after another, as two of them rarely fit in memory; one th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import domains
 from domains.base import Domain, Example
 from domains.examples import read_examples
+from evalsuite import canary, sets
+from evalsuite.also import SetTable, table
 from evalsuite.comparison import Row, Scored, compare, find_baseline
 from evalsuite.contaminated import Contamination, TrainingData
-from evalsuite.data import example_sha256, examples_sha256, prompt, sample
-from evalsuite.evaluations import Evaluations, Model, caveats, write_engine
-from evalsuite.predictions import Prediction, PredictionStore, Run
+from evalsuite.data import example_sha256, examples_sha256, sample
+from evalsuite.evaluations import Evaluations, Model, caveats
+from evalsuite.executor import Executor, RayHttpRuntime
+from evalsuite.generation import Part, generate
+from evalsuite.predictions import Prediction, Run
+from evalsuite.scoring import verdicts
+from evalsuite.sets import ExampleSet
 from truemark.console import progress, say
-from truemark.errors import CheckFailed, EngineError, InvalidData, TruemarkError, UnknownName
+from truemark.errors import CheckFailed, TruemarkError, UnknownName
 from truemark.files import sha256_file, sha256_json
 from truemark.models import ModelRef, resolve
-from truemark.runtimes import DEFAULT, RUNTIMES, Runtime, open_runtime
+from truemark.runtimes import DEFAULT, RUNTIMES, open_runtime
 from truemark.runtimes.base import Sampling
-from truemark.runtimes.retries import Budget, NoAnswer
+from truemark.runtimes.retries import Budget
 from truemark.runtimes.rule import TRAINED
-from truemark.runtimes.text import prompt_hash
 from truemark.settings import endpoint_url
 
-CANARY_MINIMUM = 8
-"""Below so many answers in common, agreeing with the base on all of them may be chance."""
-RENDERED_AGAIN = 64
-"""Stored answers whose prompts are compared with what the template gives now."""
 _MODEL_SUFFIXES = {".safetensors", ".json", ".jinja", ".model", ".txt"}
 
 
@@ -43,12 +46,14 @@ class Job:
     ref: ModelRef
     model: Model
     run: Run
-    store: PredictionStore
+    """On the test set."""
+    parts: list[Part]
+    """What is asked of it, the test set first; of a base that a further set alone asks for, without that."""
     options: dict[str, Any]
     """What its runtime is opened with."""
     contamination: Contamination
-    unanswered: dict[str, str] = field(default_factory=dict)
-    """Example id → why the endpoint gave no answer; filled while it is asked."""
+    finished: list[Part] = field(default_factory=list)
+    """Of the parts, those that are answered to their end."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,8 @@ class Asking:
     """What all endpoints of the command may cost together."""
     allow_contaminated: bool = False
     """Score, and mark, a model that was trained on test examples."""
+    executor: Executor = "local"
+    """Where endpoints are asked from and answers are checked."""
 
 
 @dataclass
@@ -70,6 +77,8 @@ class Outcome:
     rows: list[Row] = field(default_factory=list)
     failures: dict[str, TruemarkError] = field(default_factory=dict)
     """By reference: why a model has no row."""
+    tables: list[SetTable] = field(default_factory=list)
+    """Of the further sets."""
 
     @property
     def exit_code(self) -> int:
@@ -88,50 +97,71 @@ def evaluate(
     runtime: str | None = None,
     baseline: str | None = None,
     asking: Asking | None = None,
+    also: Sequence[str] = (),
 ) -> Outcome:
-    """Evaluate `refs` on `data` and compare them with `baseline` (default: the first).
+    """Evaluate `refs` on `data` and compare them with `baseline` (default: the first); and on the further sets `also`.
 
-    Raises UnknownName for a domain or runtime, InvalidData for the test set. What goes wrong with one model is in
+    Raises UnknownName for a domain, runtime or set, InvalidData for the test set. What goes wrong with one model is in
     `Outcome.failures`.
     """
     room = domains.get(domain)
     if runtime is not None and runtime not in RUNTIMES:
         raise UnknownName("runtime", runtime, RUNTIMES)
+    further = [sets.get(name, domain) for name in also]
     everything = read_examples(data, domain)
     examples = sample(everything, limit)
     wanted = list(dict.fromkeys([*([baseline] if baseline else []), *refs]))
     outcome = Outcome()
     asking = asking or Asking()
-    training = TrainingData(data, domain)
+    prepare = partial(
+        _prepare, room=room, sampling=sampling, runtime=runtime, asking=asking, training=TrainingData(data, domain)
+    )
     jobs: list[Job] = []
     for text in wanted:
         try:
-            job = _prepare(text, room, results, sampling, runtime, asking, training, examples)
-            _add_new(jobs, job)
+            job = prepare(text, examples=examples)
+            if _is_new(jobs, job):
+                jobs.append(replace(job, parts=[Part.of(results, job.run, examples, everything)]))
         except TruemarkError as error:
             _failed(outcome, text, error)
+    for one in further:
+        _ask_further(one, one.examples(examples), jobs, results, prepare)
     for number, job in enumerate(jobs, 1):
         say(f"[{number}/{len(jobs)}] {job.model.label} ({job.run.engine})")
         try:
-            _generate(job, everything, examples, results)
+            _generate(job, results, asking.executor)
         except TruemarkError as error:
             _failed(outcome, job.ref.text, error)
-    scores = Evaluations(results, domain, examples_sha256(examples))
-    scored = []
-    for job in [job for job in jobs if job.ref.text not in outcome.failures]:
-        try:
-            scored.append(_score(job, room, examples, scores, limit if len(examples) < len(everything) else None))
-        except TruemarkError as error:
-            _failed(outcome, job.ref.text, error)
-    if scored:
-        outcome.rows = compare(scored, _baseline(scored, wanted[0], jobs))
+    scored = _score_all(jobs, results, limit if len(examples) < len(everything) else None, asking.executor, outcome)
+    if scored[""]:
+        reference = _baseline(scored[""], wanted[0], jobs)
+        outcome.rows = compare(scored[""], reference)
+        for one in further:
+            shas = {each.evaluation.model.sha256 for each in scored[one.name]}
+            for sha in {each.evaluation.examples_sha256 for each in scored[one.name]}:
+                evaluations = Evaluations(results, domain, sha, one.name)
+                outcome.tables += table(evaluations, shas, reference.evaluation.model.label)
     return outcome
+
+
+def _score_all(
+    jobs: Sequence[Job], results: Path, limit: int | None, executor: Executor, outcome: Outcome
+) -> dict[str, list[Scored]]:
+    """By set (the test set: empty), what was answered to its end; a model without an answer to the rest keeps these."""
+    found: dict[str, list[Scored]] = defaultdict(list)
+    for job in jobs:
+        try:
+            for part in job.finished:
+                one = _score(job, part, results, None if part.run.also else limit, executor)
+                found[part.run.also].append(one)
+        except TruemarkError as error:
+            _failed(outcome, job.ref.text, error)
+    return found
 
 
 def _prepare(
     text: str,
     room: Domain,
-    results: Path,
     sampling: Sampling,
     runtime: str | None,
     asking: Asking,
@@ -154,7 +184,31 @@ def _prepare(
         contamination.refuse(ref.label, len(examples))
     model = model_of(ref, sha256)
     run = run_of(ref, model.sha256, room, engine, sampling)
-    return Job(ref, model, run, PredictionStore(results, run), options, contamination)
+    return Job(ref, model, run, [], options, contamination)
+
+
+def _ask_further(
+    one: ExampleSet, examples: list[Example], jobs: list[Job], results: Path, prepare: Callable[..., Job]
+) -> None:
+    """Add a further set to what models are asked; for one that is compared with the base, to that of their bases too, which may be new jobs."""
+    wanted = [job for job in jobs if job.parts and not job.parts[0].run.also]
+    asked = wanted
+    if one.against_base:
+        asked = []
+        for job in wanted:
+            base = _base_of(job.ref)
+            if base is None:
+                say(f"{job.model.label} has no base here: nothing to say of its {one.name}")
+                continue
+            own = prepare(base.text, examples=[])
+            if _is_new(jobs, own, quiet=True):
+                jobs.append(own)
+            asked += [other for other in jobs if other is job or other.run.sha256 == own.run.sha256]
+    for job in {id(job): job for job in asked}.values():
+        run = replace(job.run, also=one.name, system="" if one.own_prompts else job.run.system)
+        job.parts.extend(
+            Part.of(results, replace(run, sampling=sampling), examples) for sampling in one.samplings(run.sampling)
+        )
 
 
 def model_of(ref: ModelRef, sha256: str | None = None) -> Model:
@@ -163,12 +217,11 @@ def model_of(ref: ModelRef, sha256: str | None = None) -> Model:
     return Model.of(ref, sha256 or model_sha256(ref), model_sha256(base) if base else None)
 
 
-def _add_new(jobs: list[Job], job: Job) -> None:
+def _is_new(jobs: list[Job], job: Job, *, quiet: bool = False) -> bool:
     same = next((other for other in jobs if other.run.sha256 == job.run.sha256), None)
-    if same is None:
-        jobs.append(job)
-    else:
+    if same is not None and not quiet:
         say(f"{job.ref.text} is the same model as {same.ref.text}: evaluated once")
+    return same is None
 
 
 def run_of(ref: ModelRef, sha256: str, room: Domain, engine: str, sampling: Sampling) -> Run:
@@ -206,114 +259,64 @@ def _base_of(ref: ModelRef) -> ModelRef | None:
         return None  # an export runs without its base on this machine; there is then nothing to compare it with
 
 
-def _generate(job: Job, everything: list[Example], examples: list[Example], results: Path) -> None:
-    """Answer the examples that have no answer yet. Raises EngineError when the engine does."""
-    stored = job.store.read()
-    _name_strangers(job, stored, everything)
-    shas = {example["id"]: example_sha256(example) for example in examples}
-    if all(sha in stored for sha in shas.values()):
-        say(f"  all {len(examples)} answers are in {job.store.path}")
-        return
-    try:
-        with open_runtime(job.ref, job.run.engine, **job.options) as engine, job.store.appending() as (done, append):
-            missing = [example for example in examples if shas[example["id"]] not in done]
-            say(f"  {len(missing)} of {len(examples)} to answer → {job.store.path}")
-            engine_sha = write_engine(results, job.run.domain, engine.describe())
-            _refuse_mixed_templates(job, engine, [example for example in examples if shas[example["id"]] in done], done)
-            others = sum(row.engine_sha256 != engine_sha for row in done.values())
-            if others:
-                say(f"  {others} stored answers came from {job.run.engine} in another version or with other settings")
-            prompts = [prompt(example, job.run.system) for example in missing]
-            answered = 0
-            # an endpoint may leave questions out; every other engine answers all or ends with an error
-            ask = getattr(engine, "attempt", engine.generate)
-            with progress("  answers", len(missing)) as advance:
-                for index, answer in ask(prompts, job.run.sampling):
-                    example = missing[index]
-                    if isinstance(answer, NoAnswer):
-                        job.unanswered[example["id"]] = answer.message
-                    else:
-                        append(Prediction.of(job.run, example["id"], shas[example["id"]], engine_sha, answer))
-                    answered += 1
-                    advance(1)
-    except TruemarkError:
-        raise
-    except Exception as error:  # an engine may raise anything; the other models' answers must not be lost to it
-        raise EngineError(f"{job.run.engine} failed: {type(error).__name__}: {error}") from error
-    if answered < len(missing):
-        raise EngineError(f"{job.run.engine} answered {answered} of {len(missing)} and ended without an error")
-    if len(job.unanswered) == len(examples):
-        raise EngineError(f"{next(iter(job.unanswered.values()))} (no question was answered)")
+def _generate(job: Job, results: Path, executor: Executor) -> None:
+    """Answer what has no answer yet, the canary first. Raises EngineError when the engine does, CheckFailed for another model."""
+
+    def done(part: Part) -> None:
+        if part.run.also == canary.NAME:
+            canary.refuse_another(job.ref, part)
+        else:
+            job.finished.append(part)
+
+    opened = RayHttpRuntime.of if executor == "ray" and job.run.engine == "http" else open_runtime
+    probes = canary.part_of(results, job.ref, job.run)
+    canary.say_absent(job.ref)
+    generate(job.ref, [*([probes] if probes else []), *job.parts], results, job.options, opened=opened, done=done)
 
 
-def _refuse_mixed_templates(job: Job, engine: Runtime, stored: list[Example], done: dict[str, Prediction]) -> None:
-    """Stored answers must be to the very tokens that would be asked now: a template may hold the date, a renderer may change."""
-    for example in stored[:RENDERED_AGAIN]:
-        ids = engine.prompt_ids(prompt(example, job.run.system)) if hasattr(engine, "prompt_ids") else []
-        row = done[example_sha256(example)]
-        if ids and prompt_hash(ids) != row.prompt_sha256:
-            raise InvalidData(
-                f"{job.store.path}: '{row.id}' was asked with other prompt tokens than its template gives now "
-                f"({row.prompt_tokens} then, {len(ids)} now): answers to two templates would be mixed",
-                mend=f"remove {job.store.path}, then run the same command",
-            )
-
-
-def _name_strangers(job: Job, stored: dict[str, Prediction], everything: list[Example]) -> None:
-    """Say which stored answers belong to no example of the test set as it is now."""
-    current = {example["id"]: example_sha256(example) for example in everything}
-    foreign = [row.id for row in stored.values() if row.id not in current]
-    changed = [row.id for sha, row in stored.items() if row.id in current and current[row.id] != sha]
-    if changed:
-        say(f"  the test set has changed: {len(changed)} stored answers (first '{changed[0]}') are to earlier versions")
-    if foreign:
-        say(f"  {len(foreign)} stored answers (first '{foreign[0]}') are to examples that this test set does not have")
-
-
-def _score(job: Job, room: Domain, examples: list[Example], scores: Evaluations, limit: int | None) -> Scored:
-    stored = job.store.read()
-    asked = [example for example in examples if example["id"] not in job.unanswered]
-    rows = [stored[example_sha256(example)] for example in asked]
-    _refuse_the_base(job, room, stored, scores)
+def _score(job: Job, part: Part, results: Path, limit: int | None, executor: Executor) -> Scored:
+    """Check one part's answers and keep the verdicts. Raises CheckFailed where the base answered."""
+    stored = part.store.read()
+    rows = [stored[example_sha256(example)] for example in part.asked]
+    scores = Evaluations(results, part.run.domain, examples_sha256(part.examples), part.run.also)
+    if not part.run.also:
+        _refuse_the_base(job, part, stored, scores)
     with progress(f"check {job.model.label}", len(rows)) as advance:
-        verdicts = []
-        for row, example in zip(rows, asked, strict=True):
-            verdicts.append(room.check(row.text, example))
+        found = []
+        answers = ((row.text, example) for row, example in zip(rows, part.asked, strict=True))
+        for verdict in verdicts(part.run.domain, part.run.also, answers, executor=executor):
+            found.append(verdict)
             advance(1)
     evaluation = scores.write(
-        job.run,
+        part.run,
         job.model,
-        examples,
-        verdicts,
+        part.examples,
+        found,
         engine_sha256=rows[-1].engine_sha256,
         limit=limit,
-        unanswered=job.unanswered,
+        unanswered=part.unanswered,
         contamination=job.contamination,
+        canary=canary.state_of(job.ref),
     )
-    for note in caveats(evaluation):
-        say(f"  {note}")
-    for id, why in job.unanswered.items():
-        say(f"    {id}: {why}")
-    return Scored(evaluation, scores.answers(evaluation, examples))
+    if not part.run.also:
+        for note in caveats(evaluation):
+            say(f"  {note}")
+        for id, why in part.unanswered.items():
+            say(f"    {id}: {why}")
+    return Scored(evaluation, scores.answers(evaluation, part.examples))
 
 
-def _refuse_the_base(job: Job, room: Domain, stored: dict[str, Prediction], scores: Evaluations) -> None:
-    """The canary: an adapter or export that says what its base says, everywhere, was not the one that ran."""
+def _refuse_the_base(job: Job, part: Part, stored: dict[str, Prediction], scores: Evaluations) -> None:
     base = _base_of(job.ref)
     if base is None:
         return
-    sha256 = model_sha256(base)
-    for engine in RUNTIMES:
-        answers = PredictionStore(scores.results, run_of(base, sha256, room, engine, job.run.sampling)).read()
-        common = [sha for sha in stored if sha in answers]
-        if len(common) < CANARY_MINIMUM or any(stored[sha].text != answers[sha].text for sha in common):
-            continue
-        scores.forget(job.run)
-        raise CheckFailed(
-            f"this eval ran the base: all {len(common)} answers of {job.model.label} are those of {base.text}, "
-            "so the adapter was not applied, or is not in the export",
-            mend=f"truemark verify {job.ref.text}" if job.model.kind != "adapter" else "train it again",
-        )
+    sha256, room = model_sha256(base), domains.get(part.run.domain)
+    runs = [run_of(base, sha256, room, engine, part.run.sampling) for engine in RUNTIMES]
+    try:
+        canary.refuse_the_base(scores.results, job.ref, stored, base, runs)
+    except CheckFailed:
+        scores.forget(part.run)
+        raise
 
 
 def _baseline(scored: list[Scored], wanted: str, jobs: list[Job]) -> Scored:

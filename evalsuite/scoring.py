@@ -10,7 +10,9 @@ whatever the number of processes, and are summed in order: so is the result, to 
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -18,20 +20,26 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import IO, TypeVar, cast
+from typing import IO, Any, TypeVar, cast
 
 import numpy as np
 
 import domains
-from domains.base import Example
+from domains.base import Example, Verdict
 from domains.examples import refuse_bad_row
-from evalsuite import metrics
+from evalsuite import executor as executors
+from evalsuite import metrics, sets
 from evalsuite.data import example_sha256
+from evalsuite.executor import Executor
 from evalsuite.metrics import Answer, Estimate
 from evalsuite.predictions import Prediction
 from truemark.errors import InvalidData, TruemarkError
 
-CHUNK = 2048
+CHUNK = 512
+CHECKED = 32
+"""Answers that a check of the cluster takes at a time: a solver may need a second for each."""
+_ENGINES = {"torch", "llama_cpp", "onnxruntime"}
+"""Packages that run threads, which a fork does not take along: a lock that one of them holds is never released."""
 T = TypeVar("T")
 Load = Callable[[], Sequence[Answer]]
 Part = dict[str, tuple[np.ndarray, np.ndarray | None] | TruemarkError]
@@ -50,16 +58,31 @@ class Measured:
     """Why a metric has no estimate: most often a package that is not installed."""
 
 
-def measure(names: Sequence[str], answers: Iterable[Answer], *, values: bool = True, processes: int = 1) -> Measured:
-    """Score answers by metrics. A metric that fails is in `errors` and costs the others nothing.
+def measure(
+    names: Sequence[str],
+    answers: Iterable[Answer],
+    *,
+    values: bool = True,
+    processes: int = 1,
+    executor: Executor = "local",
+) -> Measured:
+    """Score answers by metrics. A metric that fails is in `errors` and costs the others nothing. `executor` ray takes the cluster's processes.
 
     Raises UnknownName for a metric that there is not.
     """
-    return _fold(names, (partial(list[Answer], part) for part in _batched(answers)), values=values, processes=processes)
+    loads = (partial(list[Answer], part) for part in _batched(answers))
+    return _fold(names, loads, values=values, processes=processes, executor=executor)
 
 
 def measure_files(
-    names: Sequence[str], domain: str, examples: Path, predictions: Path, *, values: bool = False, processes: int = 1
+    names: Sequence[str],
+    domain: str,
+    examples: Path,
+    predictions: Path,
+    *,
+    values: bool = False,
+    processes: int = 1,
+    executor: Executor = "local",
 ) -> Measured:
     """Score a predictions file against its test set by the domain's check and metrics, in bounded memory.
 
@@ -68,16 +91,38 @@ def measure_files(
     """
     domains.get(domain)
     parts = _batched(_joined(examples, predictions))
-    return _fold(names, (partial(_read, domain, part) for part in parts), values=values, processes=processes)
+    loads = (partial(_read, domain, part) for part in parts)
+    return _fold(names, loads, values=values, processes=processes, executor=executor)
 
 
-def _fold(names: Sequence[str], loads: Iterable[Load], *, values: bool, processes: int) -> Measured:
+def verdicts(
+    domain: str, also: str, answers: Iterable[tuple[str, Example]], *, executor: Executor = "local"
+) -> Iterator[Verdict]:
+    """What the domain's check, or that of its further set `also`, says of each text, in order."""
+    if executor == "local":
+        yield from _judged(domain, also, answers)
+        return
+    for part in executors.spread(partial(_judge, domain, also), _batched(answers, CHECKED)):
+        yield from part
+
+
+def _judge(domain: str, also: str, answers: Sequence[tuple[str, Example]]) -> list[Verdict]:
+    return list(_judged(domain, also, answers))
+
+
+def _judged(domain: str, also: str, answers: Iterable[tuple[str, Example]]) -> Iterator[Verdict]:
+    check = sets.get(also, domain).check if also else domains.get(domain).check
+    for text, example in answers:
+        yield check(text, example)
+
+
+def _fold(names: Sequence[str], loads: Iterable[Load], *, values: bool, processes: int, executor: Executor) -> Measured:
     found = {name: metrics.get(name) for name in metrics.names(names)}
     kept: dict[str, np.ndarray] = {}
     each: dict[str, list[np.ndarray]] = {name: [] for name in found}
     errors: dict[str, TruemarkError] = {}
     n = 0
-    for size, part in _parts(list(found), loads, values, processes):
+    for size, part in _parts(list(found), loads, values, processes, executor):
         n += size
         for name, result in part.items():
             if isinstance(result, TruemarkError):
@@ -103,16 +148,18 @@ def _fold(names: Sequence[str], loads: Iterable[Load], *, values: bool, processe
     return measured
 
 
-def _parts(names: list[str], loads: Iterable[Load], values: bool, processes: int) -> Iterator[tuple[int, Part]]:
+def _parts(
+    names: list[str], loads: Iterable[Load], values: bool, processes: int, executor: Executor
+) -> Iterator[tuple[int, Part]]:
     """The parts in order. Few are under way at a time, so that a long input is not read into memory."""
+    if executor == "ray":
+        yield from executors.spread(partial(_part, names, values), loads)
+        return
     if processes <= 1:
         for load in loads:
             yield _part(names, values, load)
         return
-    from multiprocessing import get_context
-
-    # spawn: a fork of a process in which torch or llama.cpp runs threads may hang
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(processes, mp_context=_context(names)) as pool:
         waiting: deque[Future[tuple[int, Part]]] = deque()
         for load in loads:
             waiting.append(pool.submit(_part, names, values, load))
@@ -120,6 +167,18 @@ def _parts(names: list[str], loads: Iterable[Load], values: bool, processes: int
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+
+
+def _context(names: list[str]) -> Any:
+    """Fork where that is safe, after loading what the metrics need, so that no process loads it again; else fresh processes."""
+    from multiprocessing import get_context
+
+    if sys.platform != "linux" or _ENGINES & sys.modules.keys():
+        return get_context("spawn")
+    for name in names:
+        with contextlib.suppress(TruemarkError):  # each part will say so
+            metrics.get(name).rows([])
+    return get_context("spawn" if _ENGINES & sys.modules.keys() else "fork")
 
 
 def _part(names: list[str], values: bool, load: Load) -> tuple[int, Part]:
@@ -225,7 +284,7 @@ def _opened(path: Path) -> IO[bytes]:
         raise InvalidData(f"cannot read {path}: {error.strerror}") from None
 
 
-def _batched(things: Iterable[T]) -> Iterator[list[T]]:
+def _batched(things: Iterable[T], size: int | None = None) -> Iterator[list[T]]:
     stream = iter(things)
-    while part := list(islice(stream, CHUNK)):
+    while part := list(islice(stream, size or CHUNK)):
         yield part

@@ -118,7 +118,7 @@ def make(source: Source, format: str, path: Path, *, keep_failed: bool, prompts:
             draft.manifest.parents = [
                 Parent(name=manifest.name, sha256=source.artifact.sha, path=_relative(source.path, path))
             ]
-            for field in ("recipe", "data_sha256", "levels", "seed"):
+            for field in ("recipe", "data_sha256", "levels", "seed", "canary"):
                 setattr(draft.manifest, field, getattr(manifest, field))
             mark = _marked(Artifact(draft.path, draft.manifest), source, prompts)
             write_json(draft.path / MARK, mark)

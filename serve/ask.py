@@ -6,12 +6,11 @@ import contextlib
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urlsplit
 
-from domains import base, get
-from domains.base import Domain, Solution, Verdict
+from domains import get
+from domains.review import Review, review
 from truemark.console import say
 from truemark.errors import EngineError, ModelNotFound, TruemarkError
 from truemark.settings import server_url
@@ -19,17 +18,6 @@ from truemark.settings import server_url
 MAX_TOKENS = 512
 TIMEOUT = 120.0
 """Seconds without a byte from the server."""
-Outcome = Literal["verified", "wrong", "not verified"]
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """What the domain says of an answer to a question that nobody prepared."""
-
-    outcome: Outcome
-    verdict: Verdict | None
-    solution: Solution | None
-    """The solver's own; None where it cannot read the question."""
 
 
 def ask(
@@ -48,43 +36,34 @@ def ask(
             answer += piece
             if not as_json:
                 print(_harmless(piece), end="", flush=True)
-    judgement = judge(domain, question, answer)
+    found = review(domain, domain.messages(question), answer)
     if as_json:
-        _print_json(question, name, answer, judgement)
+        _print_json(question, name, answer, found)
     else:
-        print(f"\n\n{in_words(judgement, domain.CARD.checker)}")
+        print(f"\n\n{in_words(found, domain.CARD.checker)}")
 
 
-def judge(domain: Domain, question: str, answer: str) -> Judgement:
-    """Check `answer` against the solver's own solution."""
-    solution = domain.solve(question)
-    if solution is None:
-        return Judgement("not verified", None, None)
-    verdict = base.judge(domain, question, answer, solution)
-    return Judgement("verified" if verdict.passed else "wrong", verdict, solution)
+def in_words(found: Review, solver: str) -> str:
+    """What was found, for a person."""
+    verdict, solution = found.verdict, found.solution
+    said = _harmless(str(verdict.detail.get("message") or verdict.reason)) if verdict else ""
+    if found.outcome == "verified" and solution:
+        return f"✓ verified with {solver}" + (f": {solution.reference}" if solution.text else "")
+    if found.outcome == "wrong":
+        own = f"; {solver}'s own solution:\n{solution.text}" if solution and solution.text else ""
+        return f"✗ the model is wrong: {said}{own}"
+    return f"not verified: {solver} cannot read this question" + (f"; of the answer alone: {said}" if said else "")
 
 
-def in_words(judgement: Judgement, solver: str) -> str:
-    """The judgement for a person."""
-    if judgement.solution is None or judgement.verdict is None:
-        return f"not verified: {solver} cannot read this question"
-    if judgement.verdict.passed:
-        return f"✓ verified with {solver}" + (f": {judgement.solution.reference}" if judgement.solution.text else "")
-    said = str(judgement.verdict.detail.get("message") or judgement.verdict.reason)
-    return f"✗ the model is wrong: {_harmless(said)}" + (
-        f"; {solver}'s own solution:\n{judgement.solution.text}" if judgement.solution.text else ""
-    )
-
-
-def _print_json(question: str, model: str, answer: str, judgement: Judgement) -> None:
+def _print_json(question: str, model: str, answer: str, found: Review) -> None:
     row = {
         "question": question,
         "model": model,
         "answer": answer,
-        "outcome": judgement.outcome,
-        "verdict": judgement.verdict.to_json() if judgement.verdict else None,
-        "solution": judgement.solution.text if judgement.solution else None,
-        "reference": judgement.solution.reference if judgement.solution else None,
+        "outcome": found.outcome,
+        "verdict": found.verdict.to_json() if found.verdict else None,
+        "solution": found.solution.text if found.solution else None,
+        "reference": found.solution.reference if found.solution else None,
     }
     print(json.dumps(row, ensure_ascii=False))
 
@@ -111,8 +90,11 @@ def _server(domain: str, url: str | None, adapter: str | None, model: str | None
 def _ready(address: str) -> bool:
     import httpx
 
+    key = os.environ.get("TRUEMARK_API_KEY")
+    headers = {"Authorization": f"Bearer {key}"} if key else None
+    url = f"{address.rstrip('/').removesuffix('/v1')}/health"
     try:
-        answer = httpx.get(f"{address.rstrip('/').removesuffix('/v1')}/health", timeout=3, trust_env=not _here(address))
+        answer = httpx.get(url, timeout=3, headers=headers, trust_env=not _here(address))
         return answer.status_code == 200 and isinstance(answer.json(), dict)
     except (httpx.HTTPError, httpx.InvalidURL, ValueError):
         return False

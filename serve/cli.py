@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -20,9 +21,26 @@ def serve(
     base: Annotated[
         str | None, typer.Option(help="Base model [default: the one in the adapters' manifests, else smollm2-135m].")
     ] = None,
-    engine: Annotated[str, typer.Option(help="llamacpp.")] = "llamacpp",
-    host: Annotated[str, typer.Option(help="Loopback address to listen on.")] = "127.0.0.1",
+    engine: Annotated[str, typer.Option(help="llamacpp, or llamacpp-embed.")] = "llamacpp",
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; one beyond this machine needs --keys.")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = SERVE_PORT,
+    keys: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", envvar="TRUEMARK_KEYS", help="Ask for a key of this file: truemark keys create."),
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Also answer under this name, as behind a proxy. Repeatable."),
+    ] = None,
+    allow_origin: Annotated[
+        list[str] | None, typer.Option(metavar="ORIGIN", help="Web pages of this origin may call it. Repeatable.")
+    ] = None,
+    log_json: Annotated[bool, typer.Option("--log-json", help="One JSON object a log line.")] = False,
+    log_text: Annotated[
+        bool, typer.Option("--log-text", help="Log what is asked and answered too; implies --log-json.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="When ready, print one JSON line.")] = False,
 ) -> None:
     """Serve adapters and their base behind one OpenAI-compatible address, each adapter proved to be applied.
@@ -30,30 +48,36 @@ def serve(
     Until SIGTERM (exit code 0) or Ctrl-C (130); running answers end first.
     """
     import asyncio
-    import logging
+    import functools
     import signal
     import sys
     import time
 
-    from serve import catalog, engines, server
+    from serve import catalog, engines, gateway, server
+    from serve.access.door import Door, check_hosts, check_origins, is_loopback
+    from serve.access.keys import KeyRing
+    from serve.observe import logs
     from serve.supervisor import Supervisor
     from truemark.console import duration, say
 
     began = time.monotonic()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until the event loop takes over
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", stream=sys.stderr)
-    logging.getLogger("truemark.serve").setLevel(logging.INFO)
+    logs.to_stderr(as_json=log_json or log_text)
+    door = Door(KeyRing(keys) if keys else None, check_hosts(allow_host or []), check_origins(allow_origin or []))
     models = catalog.read(adapter or [], base)
-    listening = server.listen(host, port)
+    listening = server.listen(host, port, keys=door.keys is not None)
     try:
         prepared = engines.create(engine, models.base.ref, models.adapters)
         say(f"starting {engine} with {len(models.models)} model(s)")
 
         def ready(supervisor: Supervisor) -> None:
             say(f"ready after {duration(time.monotonic() - began)}")
-            _introduce(models, supervisor, server.url_of(listening), as_json=as_json)
+            if not is_loopback(host):
+                say("this is plain HTTP: keys and prompts can be read on the way; put a proxy that speaks TLS in front")
+            _introduce(models, supervisor, server.url_of(listening), as_json=as_json, with_keys=door.keys is not None)
 
-        ended_by = asyncio.run(server.run_until_signal(models, prepared, listening, ready=ready))
+        make_app = functools.partial(gateway.create_app, door=door, log_text=log_text)
+        ended_by = asyncio.run(server.run_until_signal(models, prepared, listening, ready=ready, make_app=make_app))
     finally:
         listening.close()
     say("server ended")
@@ -83,7 +107,7 @@ def ask(
     asking.ask(domain, question, model=model, url=url, adapter=adapter, as_json=as_json)
 
 
-def _introduce(models: object, supervisor: object, url: str, *, as_json: bool) -> None:
+def _introduce(models: object, supervisor: object, url: str, *, as_json: bool, with_keys: bool) -> None:
     """What a user needs to go on, on standard output."""
     import json
 
@@ -102,11 +126,13 @@ def _introduce(models: object, supervisor: object, url: str, *, as_json: bool) -
         lines.append(f"  {row.name:24} {row.ref.label:36} {what}")
     name = next(iter(models.models))
     body = json.dumps({"model": name, "messages": [{"role": "user", "content": QUESTION}]})
+    bearer = ' -H "Authorization: Bearer $TRUEMARK_API_KEY"' if with_keys else ""
+    key = 'os.environ["TRUEMARK_API_KEY"]' if with_keys else '"none"'
     lines.append(f"""
-curl {url}/chat/completions -H 'Content-Type: application/json' -d '{body}'
+curl {url}/chat/completions{bearer} -H 'Content-Type: application/json' -d '{body}'
 
-from openai import OpenAI
-client = OpenAI(base_url="{url}", api_key="none")
+{"import os" + chr(10) if with_keys else ""}from openai import OpenAI
+client = OpenAI(base_url="{url}", api_key={key})
 answer = client.chat.completions.create(
     model="{name}", messages=[{{"role": "user", "content": "{QUESTION}"}}], temperature=0
 )

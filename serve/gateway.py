@@ -2,62 +2,120 @@
 
 GET  /v1/models              the adapters by name, then the base
 POST /v1/chat/completions    serve/chat.py
+POST /v1/completions         serve/completions.py
+POST /v1/embeddings          serve/embeddings.py
+GET  /openapi.json           serve/openapi.py
 GET  /health                 200 when requests are answered, 503 otherwise; what the canary saw of each adapter
+GET  /metrics                serve/observe/metrics.py
 
-The engine's own routes are not reachable through it, no other origin may call it from a browser, and no prompt or
-answer is ever logged.
+Around it: serve/observe/envelope.py, then serve/access/door.py. The engine's own routes are not reachable through it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import secrets
-import time
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
-from typing import Any
 
+from pydantic import BaseModel, ConfigDict
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp
 
+from serve import verify
+from serve.access.door import Door, guard
+from serve.answering import CLIENT_GONE
 from serve.catalog import Catalog, ServedModel
-from serve.chat import CLIENT_GONE, ChatService
-from serve.protocol import ApiError
+from serve.chat import ChatService
+from serve.completions import Completion, CompletionRequest, CompletionService
+from serve.embeddings import EmbeddingList, EmbeddingRequest, EmbeddingService
+from serve.observe.envelope import Envelope
+from serve.observe.metrics import Metrics
+from serve.openapi import Endpoint, document
+from serve.protocol import ApiError, ChatChunk, ChatCompletion, ChatRequest, ModelAbout, ModelList, ModelRow
+from serve.service import Service
 from serve.supervisor import Supervisor
 
-log = logging.getLogger("truemark.serve")
 MAX_BODY = 1 << 20
 """Bytes of a request body."""
 BODY_LIMIT = 30.0
 """Seconds for a client to send its body."""
-LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
-"""Host names by which a loopback server may be addressed: a web page that rebinds its own name is refused."""
 
 
-def create_app(catalog: Catalog, supervisor: Supervisor) -> ASGIApp:
-    """The app. It neither starts nor stops the engine: `serve.server` does."""
-    routes = _Routes(catalog, supervisor, ChatService(catalog, supervisor))
+def create_app(
+    catalog: Catalog, supervisor: Supervisor, door: Door | None = None, *, log_text: bool = False
+) -> ASGIApp:
+    """The app. It neither starts nor stops the engine: `serve.server` does. Without a `door` only loopback may be served.
+
+    `log_text` lets the log show what was asked and answered.
+    """
+    metrics = Metrics(supervisor)
+    endpoints = _endpoints(_Routes(catalog, supervisor, metrics))
     app = Starlette(
-        routes=[
-            Route("/health", routes.health, methods=["GET"]),
-            Route("/v1/models", routes.models, methods=["GET"]),
-            Route("/v1/models/{name}", routes.model, methods=["GET"]),
-            Route("/v1/chat/completions", routes.chat, methods=["POST"]),
-        ],
+        routes=[endpoint.route() for endpoint in endpoints],
         exception_handlers={ApiError: _api_error, HTTPException: _http_error, Exception: _bug},
     )
-    return _Envelope(app)
+    app.router.redirect_slashes = (
+        False  # a wrong path is a 404 in OpenAI's form, not a URL out of the client's Host header
+    )
+    return Envelope(guard(app, door or Door()), metrics, with_text=log_text)
+
+
+def _endpoints(routes: _Routes) -> list[Endpoint]:
+    """The table of routes: one row adds one, to the server and to /openapi.json."""
+    chat = ChatService(routes.catalog, routes.supervisor)
+    completions = CompletionService(routes.catalog, routes.supervisor)
+    embeddings = EmbeddingService(routes.catalog, routes.supervisor)
+    table = [
+        Endpoint("GET", "/health", routes.health, "Whether requests are answered", Health),
+        Endpoint("GET", "/metrics", routes.page, "Prometheus metrics"),
+        Endpoint("GET", "/v1/models", routes.models, "The adapters, then the base", ModelList),
+        Endpoint("GET", "/v1/models/{name}", routes.model, "One model", ModelRow),
+        Endpoint(
+            "POST", "/v1/chat/completions", _posted(chat.answer), "A chat", ChatCompletion, ChatRequest, ChatChunk
+        ),
+        Endpoint(
+            "POST",
+            "/v1/completions",
+            _posted(completions.answer),
+            "Raw text",
+            Completion,
+            CompletionRequest,
+            Completion,
+        ),
+        Endpoint("POST", "/v1/embeddings", _posted(embeddings.answer), "Vectors", EmbeddingList, EmbeddingRequest),
+    ]
+
+    async def openapi(request: Request) -> Response:
+        return JSONResponse(described)
+
+    table.append(Endpoint("GET", "/openapi.json", openapi, "This document"))
+    described = document(table)
+    return table
+
+
+def _posted(answer: Callable[[Request, bytes], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+    async def handler(request: Request) -> Response:
+        return await answer(request, await _json_body(request))
+
+    return handler
+
+
+class Health(BaseModel):
+    """Body of `/health`, 200 and 503."""
+
+    model_config = ConfigDict(extra="allow")
+
+    status: str
 
 
 @dataclass(frozen=True)
 class _Routes:
     catalog: Catalog
     supervisor: Supervisor
-    service: ChatService
+    metrics: Metrics
 
     async def health(self, request: Request) -> Response:
         supervisor = self.supervisor
@@ -83,27 +141,25 @@ class _Routes:
         }
         return JSONResponse(body, 200 if ok else 503, headers=None if ok else ApiError(503, "").headers())
 
+    async def page(self, request: Request) -> Response:
+        text, kind = self.metrics.page()
+        return Response(text, media_type=kind)
+
     async def models(self, request: Request) -> Response:
-        return JSONResponse({"object": "list", "data": [self._row(model) for model in self.catalog.models.values()]})
+        return JSONResponse(ModelList(data=[self._row(model) for model in self.catalog.models.values()]).model_dump())
 
     async def model(self, request: Request) -> Response:
-        return JSONResponse(self._row(self.service.model(request.path_params["name"])))
+        service = Service(self.catalog, self.supervisor)
+        return JSONResponse(self._row(service.model(request.path_params["name"])).model_dump())
 
-    async def chat(self, request: Request) -> Response:
-        return await self.service.answer(request, await _json_body(request))
-
-    def _row(self, model: ServedModel) -> dict[str, Any]:
-        return {
-            "id": model.name,
-            "object": "model",
-            "created": model.created,
-            "owned_by": "truemark",
-            "truemark": {
-                "artifact": model.ref.label,
-                "domain": model.domain,
-                "base": self.catalog.base.name if model.adapter else None,
-            },
-        }
+    def _row(self, model: ServedModel) -> ModelRow:
+        about = ModelAbout(
+            artifact=model.ref.label,
+            domain=model.domain,
+            base=self.catalog.base.name if model.adapter else None,
+            verified=verify.variant(model),
+        )
+        return ModelRow(id=model.name, created=model.created, truemark=about)
 
 
 async def _json_body(request: Request) -> bytes:
@@ -141,43 +197,3 @@ async def _http_error(request: Request, error: Exception) -> Response:
 async def _bug(request: Request, error: Exception) -> Response:
     """A 500 is a bug of ours: Starlette raises `error` again after this answer, and the traceback is logged."""
     return JSONResponse(ApiError(500, "internal error; the server's log has more under this request id").body(), 500)
-
-
-class _Envelope:
-    """Around every request: a request id, the check of the Host header, and one log line without any text of it."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        began = time.monotonic()
-        request_id = f"req-{secrets.token_hex(8)}"
-        status = CLIENT_GONE
-
-        async def stamped(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
-            await send(message)
-
-        try:
-            if _foreign_host(scope):
-                error = ApiError(403, f"this server answers on {', '.join(LOOPBACK)} only", code="foreign_host")
-                await JSONResponse(error.body(), error.status)(scope, receive, stamped)
-            else:
-                await self._app(scope, receive, stamped)
-        except Exception:
-            log.exception("%s failed", request_id)
-        finally:
-            seconds = time.monotonic() - began
-            log.info("%s %s %s %d %.3fs", request_id, scope["method"], ascii(scope["path"])[1:-1][:80], status, seconds)
-
-
-def _foreign_host(scope: Scope) -> bool:
-    host = next((value for name, value in scope["headers"] if name == b"host"), b"").decode("latin-1")
-    name = host if host.endswith("]") else host.rpartition(":")[0] or host
-    return name.lower() not in LOOPBACK

@@ -16,23 +16,26 @@ import threading
 from collections.abc import Callable, Iterator
 
 import uvicorn
+from starlette.types import ASGIApp
 
+from serve.access.door import is_loopback
 from serve.catalog import Catalog
 from serve.engines.base import Engine
 from serve.gateway import create_app
 from serve.supervisor import Supervisor
 from truemark.errors import EngineError, PortInUse, TruemarkError
 
+MakeApp = Callable[[Catalog, Supervisor], ASGIApp]
 DRAIN = 10
 """Seconds that running answers get to end after SIGTERM."""
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises PortInUse, and TruemarkError beyond loopback."""
-    if host not in ("127.0.0.1", "localhost", "::1"):
+def listen(host: str, port: int, *, keys: bool = False) -> socket.socket:
+    """A listening socket. Raises PortInUse, and TruemarkError beyond loopback without keys."""
+    if not keys and not is_loopback(host):
         raise TruemarkError(
-            f"--host {host}: this server has no keys yet, so it answers on this machine only",
-            mend="--host 127.0.0.1, and put a proxy that asks for a key in front of it",
+            f"--host {host}: without keys this server answers on this machine only",
+            mend=f"truemark keys create NAME, then truemark serve --host {host} --keys FILE (it says which file)",
         )
     made = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     try:
@@ -70,6 +73,7 @@ async def run(
     *,
     ready: Callable[[Supervisor], None],
     stop: asyncio.Event,
+    make_app: MakeApp = create_app,
 ) -> None:
     """Serve until `stop`; then running answers end (at most DRAIN seconds), and the engine.
 
@@ -78,7 +82,7 @@ async def run(
     """
     supervisor = Supervisor(engine, catalog)
     config = uvicorn.Config(
-        create_app(catalog, supervisor),
+        make_app(catalog, supervisor),
         log_config=None,
         access_log=False,
         lifespan="off",
@@ -105,7 +109,12 @@ async def run(
 
 
 async def run_until_signal(
-    catalog: Catalog, engine: Engine, made: socket.socket, *, ready: Callable[[Supervisor], None]
+    catalog: Catalog,
+    engine: Engine,
+    made: socket.socket,
+    *,
+    ready: Callable[[Supervisor], None],
+    make_app: MakeApp = create_app,
 ) -> signal.Signals:
     """`run` until SIGTERM or SIGINT; which of the two it was."""
     loop = asyncio.get_running_loop()
@@ -118,14 +127,14 @@ async def run_until_signal(
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, note, number)
-    await run(catalog, engine, made, ready=ready, stop=stop)
+    await run(catalog, engine, made, ready=ready, stop=stop, make_app=make_app)
     if not received:
         raise EngineError("the server ended by itself")
     return received[0]
 
 
 @contextlib.contextmanager
-def background(catalog: Catalog, engine: Engine) -> Iterator[tuple[str, Supervisor]]:
+def background(catalog: Catalog, engine: Engine, make_app: MakeApp = create_app) -> Iterator[tuple[str, Supervisor]]:
     """A ready gateway in a thread, on a free port: its base URL and supervisor. Raises what the start raised."""
     made = listen("127.0.0.1", 0)
     url = url_of(made)
@@ -141,7 +150,7 @@ def background(catalog: Catalog, engine: Engine) -> Iterator[tuple[str, Supervis
 
     def work() -> None:
         try:
-            loop.run_until_complete(run(catalog, engine, made, ready=ready, stop=stop))
+            loop.run_until_complete(run(catalog, engine, made, ready=ready, stop=stop, make_app=make_app))
         except BaseException as error:  # noqa: BLE001 - carried to the thread that waits
             failed.append(error)
         finally:

@@ -113,3 +113,31 @@ def fork() -> None:
 
 def signal_parent() -> None:
     os.kill(os.getppid(), 0)
+
+
+def linger(*arguments: Any) -> None:
+    """Sleeps, whatever it is given."""
+    time.sleep(600)
+
+
+def spin_on(*arguments: Any) -> None:
+    """Computes for ever, whatever it is given."""
+    spin()
+
+
+def nested(value: Any) -> Any:
+    """A call of the sandbox from inside of it."""
+    from truemark import sandbox
+
+    return [os.getpid(), sandbox.call("tests.sandbox_targets:pid"), sandbox.call("tests.sandbox_targets:echo", value)]
+
+
+def nested_failure() -> str:
+    """What a caller inside the sandbox sees of a function that raises."""
+    from truemark import sandbox
+
+    try:
+        sandbox.call("tests.sandbox_targets:fail")
+    except sandbox.SandboxFailed as failure:
+        return f"{failure.kind} {failure.error}"
+    return ""

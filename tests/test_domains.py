@@ -13,6 +13,7 @@ import pytest
 from domains import DOMAINS, get
 from domains.base import Example, judge
 from domains.contamination import findings
+from domains.review import Review, review
 from truemark.errors import UnknownName
 
 N = 400
@@ -132,6 +133,43 @@ def test_a_card_s_questions_are_judged(domain: str) -> None:
         assert solution is not None, question
         if solution.text:
             assert judge(room, question, solution.text, solution).passed, question
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_a_question_is_found_again_in_its_messages(domain: str) -> None:
+    room = get(domain)
+    for question in room.CARD.examples:
+        messages = room.messages(question)
+        assert room.solve(room.question(messages)) == room.solve(question), question
+    assert room.solve(room.question([])) is None
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_a_review_stands_on_the_question_alone(domain: str) -> None:
+    room = get(domain)
+    for question in room.CARD.examples:
+        solution = room.solve(question)
+        assert solution is not None
+        messages = room.messages(question)
+        if solution.text:
+            found = review(room, messages, solution.text)
+            assert (found.outcome, found.accepted) == ("verified", True), question
+        found = review(room, messages, "Answer: 987654321")
+        assert found.outcome == "wrong", question
+        assert found.hint
+        assert solution.reference not in found.hint, "a hint does not hold the answer"
+        assert Review.from_json(json.loads(json.dumps(found.to_json()))) == found
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_hostile_output_is_never_raised_at_by_inspect(domain: str, name: str) -> None:
+    room = get(domain)
+    verdict = room.inspect(room.messages("Is there a question here?"), HOSTILE[name])
+    if verdict is not None:
+        assert verdict.reason in room.REASONS
+        assert len(json.dumps(verdict.to_json())) < 20_000
+    assert not Path("/tmp/truemark-was-here").exists()
 
 
 @pytest.mark.parametrize("name", HOSTILE)

@@ -166,6 +166,21 @@ def test_a_corpus_metric_says_that_its_difference_is_of_examples() -> None:
     assert told["signature"] == "pooled|v:1" and told["better"] == "lower" and told["difference"]["of_score"] is False
 
 
+def test_what_a_metric_needs_of_an_answer_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    measure = OwnScore.measure
+    monkeypatch.setattr(
+        OwnScore, "measure", lambda self, answers: (seen.append(len(answers)), measure(self, answers))[1]
+    )
+    models = [model("base", draw(0.3, 1), draw(0.3, 3)), model("other", draw(0.6, 2), draw(0.2, 4))]
+    rows = compare(models, models[0], ["score"])
+    assert {row.slice for row in rows} == {"a", "b", "all"} and seen == [400, 400]
+    for row in rows:
+        found = row.scores["score"].estimate.value
+        assert found == metrics.get("score").score(row.answers).value
+        assert all(row.slice in ("all", answer.example["meta"]["slice"]) for answer in row.answers)
+
+
 def test_a_metric_that_applies_nowhere() -> None:
     nothing = np.full(6, np.nan)
     assert difference(nothing, nothing, None, "base") is None

@@ -40,6 +40,8 @@ compute("syntactic_diversity", ["Because the pump failed, the alarm sounded.", s
 example = json.dumps({"id": "e", "messages": [{"role": "user", "content": "?"}], "reference": "25", "meta": {}})
 compute("pass@k", ["Answer: 25", "Answer: 26"], [example] * 2, domain="devops", k=1)
 compute("repair@k", ["Answer: 26", "Answer: 25"], [example] * 2, domain="devops", k=1)
+compute("stability", ["Answer: 25", "Answer: 26"], [example] * 2, domain="devops")
+compute("drift", ["Answer: 25", "Answer: 26"], [example, example.replace('"e"', '"f"')], domain="devops", base=["none", "Answer: 25"])
 rows = [answer("x", seconds=seconds).prediction.model_dump_json() for seconds in (1.0, 3.0)]
 for name in ("latency_p50", "latency_p95", "tokens_per_second", "cost"):
     compute(name, rows, ["", ""])
@@ -73,6 +75,7 @@ def test_modules_load_from_their_paths_without_a_network(tmp_path: Path) -> None
     assert found["syntactic_diversity"]["values"][1] == 0
     assert (found["pass@k"]["pass@k"], found["repair@k"]["repair@k"]) == (0.5, 1.0)
     assert (found["latency_p50"]["latency_p50"], found["tokens_per_second"]["tokens_per_second"]) == (2.0, 10.0)
+    assert found["stability"]["stability"] == 0 and found["drift"]["drift"] == 0 and found["drift"]["values"] == [1, -1]
     assert found["cost"]["cost"] == pytest.approx(30 / 1000)
     assert found["self_bleu"]["values"] is None and "bleu" in found["self_bleu"]["signature"]
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -12,9 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import domains
+from evalsuite import metrics
 from evalsuite.agreement import LEVELS, Level, alpha
 from evalsuite.bradley_terry import Comparison, probability, strengths
 from evalsuite.judgement import judge
+from evalsuite.metric_agreement import correlate
+from evalsuite.metrics import Mean
 from tests import evalsuite_helpers as toy
 from truemark import cli, runtimes
 from truemark.errors import InvalidData, ModelNotFound, UnknownName
@@ -274,6 +279,28 @@ def test_votes_from_predictions_to_a_report(evaluated: Path, capsys: pytest.Capt
     out = capsys.readouterr().out
     for text in ("Krippendorff's α (votes, nominal)", "a@", "another annotator", "accuracy", "left side"):
         assert text in out
+
+
+class Length(Mean):
+    title, unit, better = "length", "points", "higher"
+    batches: ClassVar[list[int]] = []
+
+    def measure(self, answers: Sequence[metrics.Answer]) -> np.ndarray:
+        self.batches.append(len(answers))
+        return np.array([len(answer.text) for answer in answers], dtype=float)
+
+
+def test_metrics_read_all_judged_answers_in_one_go(evaluated: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "METRICS", {"length": f"{__name__}:Length", "self_bleu": metrics.METRICS["self_bleu"]})
+    cli.run(["votes", "toy", "--offer", "base", "--offer", "runs/a"])
+    with open_store() as store:
+        for task in store.queue("ada", 20):
+            store.add("ada", task.item, "left" if len(task.left) < len(task.right) else "right")
+        votes = store.votes("toy")
+    found = correlate(Path("results"), "toy", votes)
+    assert Length.batches == [2 * found.found], "each answer once, and all together"
+    assert [(row.metric, row.agreement) for row in found.metrics] == [("length", 0.0)], "the shorter was preferred"
+    assert found.left_out == {"self_bleu": "has no value for one answer alone"}
 
 
 def test_what_cannot_be_offered(evaluated: Path) -> None:

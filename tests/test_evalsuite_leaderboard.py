@@ -119,7 +119,7 @@ class Page(HTMLParser):
 
 def test_json(tmp_path: Path) -> None:
     board, _, _ = leaderboard()
-    assert board["schema_version"] == 2 and board["machines"] and board["libraries"]["python"]
+    assert board["schema_version"] == 3 and board["machines"] and board["libraries"]["python"]
     [domain] = board["domains"]
     assert (domain["name"], domain["n"], domain["baseline"]) == ("toy", 40, "base")
     assert list(domain["engines"].values()) == [{"engine": "toy", "version": "1"}]

@@ -16,6 +16,7 @@ from evalsuite import metrics
 from tests import evalsuite_helpers as toy
 from tests.test_evalsuite_leaderboard import HOSTILE, frontier
 from tests.test_evalsuite_leaderboard import __name__ as board
+from tests.test_evalsuite_rest_leaderboard import lm_eval
 from truemark import cli, runtimes, system
 from truemark.files import publish_directory, sha256_file
 from truemark.settings import cache_dir
@@ -29,7 +30,7 @@ LOCK = Path(__file__).parent / "node" / "axe" / "package-lock.json"
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A leaderboard of a base, two adapters and a hostile model, with a frontier and a further metric."""
+    """A leaderboard of a base, two adapters and a hostile model, with a frontier, rows of lm_eval and a further metric."""
     folder = tmp_path_factory.mktemp("page")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -44,6 +45,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
         refs = [word for ref in ("base", "runs/a", "runs/b", "hostile") for word in ("--model", ref)]
         assert cli.run(["eval", "toy", "--runtime", "toy", *refs]) == 0
         frontier()
+        lm_eval()
         assert cli.run(["leaderboard", "--metric", "length"]) == 0
     return folder / "leaderboard" / "index.html"
 

@@ -215,3 +215,41 @@ def _runs(process: Path) -> bool:
         return (process / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def test_a_call_can_be_stopped() -> None:
+    stop = threading.Event()
+    threading.Timer(0.3, stop.set).start()
+    with pytest.raises(SandboxFailed) as caught:
+        sandbox.call(f"{HERE}:linger", limits=LIMITS, stop=stop)
+    assert caught.value.kind == "stopped"
+
+
+def test_a_call_that_waits_for_a_worker_can_be_stopped() -> None:
+    ends = [threading.Event() for _ in range(sandbox._pool.size)]
+    threads = [threading.Thread(target=linger_until, args=(end,), daemon=True) for end in ends]
+    for thread in threads:
+        thread.start()
+    while sandbox._pool.places.acquire(blocking=False):
+        sandbox._pool.places.release()
+        time.sleep(0.02)
+    stop = threading.Event()
+    threading.Timer(0.3, stop.set).start()
+    with pytest.raises(SandboxFailed, match="no longer wants"):
+        sandbox.call(f"{HERE}:echo", 1, limits=LIMITS, stop=stop)
+    for end in ends:
+        end.set()
+    for thread in threads:
+        thread.join()
+
+
+def linger_until(end: threading.Event) -> None:
+    with contextlib.suppress(SandboxFailed):
+        sandbox.call(f"{HERE}:linger", limits=LIMITS, stop=end)
+
+
+def test_a_call_from_inside_stays_in_its_worker() -> None:
+    outer, inner, value = run("nested", ["ü", {"a": 1}])
+    assert outer == inner != os.getpid()
+    assert value == ["ü", {"a": 1}]
+    assert run("nested_failure") == "error ZeroDivisionError"

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from domains import get
+from domains.review import review
 from serve import ask, catalog, engines, server
 from tests.conftest import truemark
 from tests.serve_helpers import tiny_export, tiny_models
@@ -31,25 +32,37 @@ def url(home: Path) -> Iterator[str]:
         yield address
 
 
+def said(question: str, answer: str) -> tuple[str, str]:
+    math = get("math")
+    found = review(math, math.messages(question), answer)
+    return found.outcome, ask.in_words(found, "SymPy")
+
+
 def test_a_right_answer_is_verified() -> None:
-    judgement = ask.judge(get("math"), QUESTION, "3x = 15\nx = 5\nAnswer: x = 5")
-    assert judgement.outcome == "verified"
-    assert ask.in_words(judgement, "SymPy") == "✓ verified with SymPy: x = 5"
+    assert said(QUESTION, "3x = 15\nx = 5\nAnswer: x = 5") == ("verified", "✓ verified with SymPy: x = 5")
 
 
 def test_a_wrong_answer_falls_back_to_the_solver_and_says_so() -> None:
-    judgement = ask.judge(get("math"), QUESTION, "Answer: x = 6")
-    said = ask.in_words(judgement, "SymPy")
-    assert judgement.outcome == "wrong"
-    assert said.startswith("✗ the model is wrong")
-    assert "SymPy's own solution" in said
-    assert said.endswith("Answer: x = 5")
+    outcome, words = said(QUESTION, "Answer: x = 6")
+    assert outcome == "wrong"
+    assert words.startswith("✗ the model is wrong")
+    assert "SymPy's own solution" in words
+    assert words.endswith("Answer: x = 5")
 
 
 def test_a_question_that_the_solver_cannot_read_is_not_verified() -> None:
-    judgement = ask.judge(get("math"), "Why is the sky blue?", "Answer: 5")
-    assert judgement.outcome == "not verified"
-    assert ask.in_words(judgement, "SymPy") == "not verified: SymPy cannot read this question"
+    assert said("Why is the sky blue?", "Answer: 5") == (
+        "unchecked",
+        "not verified: SymPy cannot read this question",
+    )
+
+
+def test_of_such_a_question_the_steps_are_checked() -> None:
+    question = "How old is my cat, who is 3 + 4 in dog years?"
+    outcome, words = said(question, "3 + 4 = 7\nAnswer: 7")
+    assert (outcome, words[:12]) == ("unrefuted", "not verified")
+    outcome, words = said(question, "3 + 4 = 8\nAnswer: 8")
+    assert (outcome, words) == ("wrong", "✗ the model is wrong: line 1 is wrong, 3 + 4 is not 8: 3 + 4 = 8")
 
 
 def test_the_running_server_is_asked(url: str, tmp_path: Path) -> None:

@@ -97,7 +97,7 @@ def test_a_port_in_use_is_said_before_any_engine_starts(home: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--host", "0.0.0.0"], "answers on this machine only"),
+        (["--host", "0.0.0.0"], "truemark keys create NAME"),
         (["--adapter", "nonsense"], "expected NAME=PATH"),
         (["--adapter", "math=runs/nowhere"], "no model 'runs/nowhere'"),
         (["--engine", "vlm"], "unknown engine 'vlm'"),

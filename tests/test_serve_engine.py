@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import threading
+import time
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -130,11 +131,46 @@ def test_a_killed_engine_is_a_503_and_comes_back(home: Path, monkeypatch: pytest
         assert keeper.restarts == 1 and keeper.proofs["one"].shift > canary.MIN_SHIFT
         second = engine.pid
         assert second not in (None, first)
-        os.kill(second or 0, signal.SIGKILL)  # twice within a minute: no accident
-        assert wait_until(lambda: keeper.state == "down", 10)
-        with pytest.raises(openai.InternalServerError, match="ended twice within a minute"):
-            ask(url, "one")
     assert not runs(second or 0)
+
+
+def test_starts_that_fail_are_tried_again_after_growing_pauses(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "PAUSES", (0.0, 0.1, 0.2))
+    models = catalog.read(words(home, "one"))
+    engine = create(models)
+    with server.background(models, engine) as (url, keeper):
+        before, start, tries = ask(url, "one"), engine.start, []
+
+        async def failing() -> None:
+            tries.append(time.monotonic())
+            if len(tries) < 5:
+                raise EngineError("no luck")
+            await start()
+
+        monkeypatch.setattr(engine, "start", failing)
+        os.kill(engine.pid or 0, signal.SIGKILL)
+        assert wait_until(lambda: keeper.error == "no luck", 10)
+        with pytest.raises(openai.InternalServerError, match="the engine is restarting"):
+            ask(url, "one")
+        assert wait_until(lambda: keeper.state == "ok", 60)
+        assert ask(url, "one") == before and keeper.restarts == 5
+        assert all(
+            later - earlier >= pause for earlier, later, pause in zip(tries, tries[1:], (0.1, 0.2, 0.2), strict=False)
+        )
+
+
+def test_an_adapter_that_is_gone_at_a_restart_is_not_tried_for_ever(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = catalog.read(words(home, "one"))
+    engine = create(models)
+    with server.background(models, engine) as (url, keeper):
+        monkeypatch.setattr(canary, "MIN_SHIFT", 1e9)
+        os.kill(engine.pid or 0, signal.SIGKILL)
+        assert wait_until(lambda: keeper.state == "down", 60)
+        with pytest.raises(openai.InternalServerError, match="changes nothing"):
+            ask(url, "one")
+        assert engine.pid is None
 
 
 def test_an_engine_killed_in_the_middle_of_a_stream_ends_it_with_an_error(home: Path) -> None:

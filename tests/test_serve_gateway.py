@@ -14,7 +14,7 @@ import openai
 import pytest
 
 from serve import catalog, engines, server
-from serve.engines.llamacpp import LlamaCppEngine
+from serve.engines.llamacpp import SLOTS, LlamaCppEngine
 from serve.protocol import ApiError, parse_chat
 from serve.supervisor import Supervisor
 from tests.serve_helpers import SYSTEM, tiny_models, wait_until
@@ -126,7 +126,7 @@ async def _prompt_ids(gateway: Gateway, model: str, messages: list[dict[str, str
     supervisor = gateway.supervisor
     service = ChatService(supervisor._catalog, supervisor)
     body = json.dumps({"model": model, "messages": messages}).encode()
-    return list((await service.generation(parse_chat(body), service.model(model))).prompt_ids)
+    return list((await service.generation(parse_chat(body), service.model(model)))[0].prompt_ids)
 
 
 def test_prompt_tokens_are_those_of_transformers(gateway: Gateway) -> None:
@@ -187,14 +187,14 @@ BAD = {
     b'{"model": "one", "messages": []}': "at least 1 item",
     b'{"model": "one", "messages": [{"role": "user"}]}': "messages.0.content",
     b'{"model": "one", "messages": [{"role": "robot", "content": "x"}]}': "messages.0.role",
-    b'{"model": "one", "messages": [{"role": "user", "content": "x"}], "n": 2}': "expected n = 1",
+    b'{"model": "one", "messages": [{"role": "user", "content": "x"}], "n": 99}': "less than or equal",
     b'{"model": "one", "messages": [{"role": "user", "content": "x"}], "temperature": NaN}': "temperature",
     b'{"model": "one", "messages": [{"role": "user", "content": "x"}], "temperature": -1}': "temperature",
     b'{"model": "one", "messages": [{"role": "user", "content": "x"}], "max_tokens": 0}': "max_tokens",
     b'{"model": "one", "messages": [{"role": "user", "content": "x"}], "tools": []}': "tools",
-    b'{"model": "one", "messages": [{"role": "user", "content": "x"}], "logprobs": true}': "logprobs",
+    b'{"model": "one", "messages": [{"role": "user", "content": "x"}], "top_logprobs": 3}': "only allowed when logprobs",
     b'{"model": "one", "messages": [{"role": "user", "content": "x"}], "seed": 1e400}': "seed",
-    b'{"model": "one", "messages": [{"role": "user", "content": "x"}], "stop": ["a", ""]}': "up to 4 strings",
+    b'{"model": "one", "messages": [{"role": "user", "content": "x"}], "stop": ["a", ""]}': "at least 1 character",
     b'{"model": "one", "messages": [{"role": "user", "content": "x"}], "stream_options": {}}': "stream_options",
     b"[" * 100_000: "not JSON",
 }
@@ -297,11 +297,11 @@ def test_a_client_that_vanishes_frees_its_slot(gateway: Gateway, stream: bool) -
     data = json.dumps(body).encode()
     head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Type: application/json\r\n"
     sockets = []
-    for _ in range(8):  # twice the slots: some still wait in the queue
+    for _ in range(2 * SLOTS):  # some still wait in the queue
         made = socket.create_connection((address.hostname, address.port))
         made.sendall(f"{head}Content-Length: {len(data)}\r\n\r\n".encode() + data)
         sockets.append(made)
-    assert wait_until(lambda: gateway.busy_slots() == 4, 10)
+    assert wait_until(lambda: gateway.busy_slots() == SLOTS, 10)
     for made in sockets:
         made.close()
     assert wait_until(lambda: gateway.busy_slots() == 0, 3)

@@ -15,8 +15,8 @@ from train import dev, distributed, engines, estimate, failures, methods, tracki
 from train.checkpoints import last_checkpoint, sweep
 from train.curves import plot
 from train.methods import Job, Trained
-from truemark import artifacts, models
-from truemark.artifacts import Artifact, Parent
+from truemark import artifacts, canary, models
+from truemark.artifacts import Artifact, Draft, Parent, Probe
 from truemark.console import duration, say
 from truemark.errors import InvalidArtifact, InvalidConfig, ModelNotFound, TruemarkError
 from truemark.files import read_jsonl, sha256_file, sha256_json, storage_errors, write_json
@@ -96,6 +96,7 @@ def train_adapter(
         found = {(row.get("meta") or {}).get("level") for row in rows}
         draft.manifest.levels = [level for level in domain.LEVELS if level in found]
         draft.manifest.seed = recipe.seed
+        draft.manifest.canary = _canary(draft, domain)
     shutil.rmtree(work, ignore_errors=True)
     distributed.wait()
     return artifacts.open_artifact(out)
@@ -196,6 +197,18 @@ def _describe(path: Path, recipe: Recipe, trained: Trained, seconds: float) -> N
     )
     if log:
         plot(log, path / "loss.png", title=recipe.name)
+
+
+def _canary(draft: Draft, domain: Domain) -> list[Probe]:
+    """What the adapter says to the domain's own examples. None from several processes: the weights may not fit into one."""
+    if draft.manifest.kind != "adapter" or distributed.processes() > 1:
+        return []
+    ref = models.of_artifact(Artifact(draft.path, draft.manifest))
+    try:
+        return canary.record(ref, [domain.messages(question) for question in domain.CARD.examples])
+    except Exception as error:  # noqa: BLE001 - what was trained must not be lost for want of memory, or of a package, to ask it
+        say(f"no canary in the manifest: the adapter could not be asked ({type(error).__name__}: {error})")
+        return []
 
 
 def _hush() -> None:

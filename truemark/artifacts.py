@@ -82,6 +82,14 @@ class Base(_Strict):
     """One line: who may fetch it, and the licence step where it is gated."""
 
 
+class Probe(_Strict):
+    """A question, and what the adapter and its base say to it (truemark/canary.py)."""
+
+    messages: list[dict[str, str]]
+    adapter: str
+    base: str
+
+
 class Manifest(_Strict):
     """The content of `truemark.json`."""
 
@@ -101,6 +109,8 @@ class Manifest(_Strict):
     """Levels of the domain that the training file holds; empty where it holds none. Marks are measured on the same ones."""
     seed: int | None = None
     trust_remote_code: bool = False
+    canary: list[Probe] = Field(default_factory=list)
+    """What the adapter says, to tell by that it is the one that runs; empty in artifacts of earlier versions."""
     failed: bool = False
     """True for an export kept with `--keep-failed`: its mark did not pass."""
     created: str = ""

@@ -52,11 +52,13 @@ def server(arguments: Sequence[str], health: str) -> Iterator[None]:
 
 
 def healthy(health: str) -> bool:
-    """Whether `health` (a URL) answers 200."""
+    """Whether `health` (a URL) answers 200, asked with the key in `TRUEMARK_API_KEY` where there is one."""
     import httpx
 
+    key = os.environ.get("TRUEMARK_API_KEY")
     try:
-        return httpx.get(health, timeout=3).status_code == 200
+        answer = httpx.get(health, timeout=3, headers={"Authorization": f"Bearer {key}"} if key else None)
+        return answer.status_code == 200
     except (httpx.HTTPError, httpx.InvalidURL):
         return False
 

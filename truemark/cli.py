@@ -29,6 +29,7 @@ VERBS = {
     "leaderboard": "evalsuite.cli:leaderboard",
     "votes": "evalsuite.votes_cli:votes",
     "serve": "serve.cli:serve",
+    "keys": "serve.keys_cli:app",
     "ask": "serve.cli:ask",
     "demo": "demos.cli:demo",
     "doctor": "truemark.doctor:doctor",

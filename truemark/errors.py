@@ -19,6 +19,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from functools import partial
+from typing import Any
 
 
 class TruemarkError(Exception):
@@ -43,6 +45,11 @@ class UnknownName(TruemarkError):
         close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
         hint = f"did you mean '{close[0]}'? " if close else ""
         super().__init__(f"unknown {what} '{name}': {hint}known are: {', '.join(names)}", mend=mend)
+        self._given = (what, name, names)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """So that it survives the way from another process, which would call it with the message alone."""
+        return partial(type(self), mend=self.mend), self._given
 
 
 class InvalidConfig(TruemarkError):

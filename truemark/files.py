@@ -79,13 +79,13 @@ def sha256_json(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a whole text file atomically, making its parent directories."""
+def write_text(path: Path, text: str, *, mode: int = 0o666) -> None:
+    """Write a whole text file atomically, making its parent directories; `mode` as with `open(2)`, less the umask."""
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         tmp = path.with_name(f".{path.name}.tmp-{os.getpid()}")
         try:
-            with tmp.open("w", encoding="utf-8") as stream:
+            with open(tmp, "w", encoding="utf-8", opener=lambda name, flags: os.open(name, flags, mode)) as stream:
                 stream.write(text)
                 stream.flush()
                 os.fsync(stream.fileno())

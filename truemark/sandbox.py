@@ -21,12 +21,15 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, Literal
 
-Failure = Literal["timeout", "memory", "output", "crashed", "error"]
+Failure = Literal["timeout", "memory", "output", "crashed", "error", "stopped"]
 TICK = 0.25
 """Seconds between two looks at a busy worker's processor time."""
+WORKER = "truemark.sandbox_worker"
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ LOADING = Limits(cpu_seconds=60, wall_seconds=300)
 
 
 class SandboxFailed(Exception):
-    """The call went over a limit (`timeout`, `memory`, `output`), killed its worker (`crashed`) or raised (`error`)."""
+    """The call went over a limit (`timeout`, `memory`, `output`), killed its worker (`crashed`), raised (`error`) or was `stopped`."""
 
     def __init__(self, kind: Failure, message: str, error: str | None = None) -> None:
         super().__init__(message)
@@ -55,13 +58,35 @@ class SandboxFailed(Exception):
         """Name of the exception's class where the function raised one."""
 
 
-def call(target: str, *arguments: Any, limits: Limits = Limits()) -> Any:
+def call(target: str, *arguments: Any, limits: Limits = Limits(), stop: threading.Event | None = None) -> Any:
     """Run `"module:function"` on JSON-able arguments in a worker and give its JSON-able result. Safe from several threads.
+
+    Setting `stop`, from another thread, ends the call within TICK, and its worker. In a worker, whose limits already hold, the
+    function is called where it stands.
 
     Raises SandboxFailed, and TypeError or ValueError for arguments that are not JSON.
     """
+    if _in_worker():
+        return _directly(target, arguments)
     request = _encode(target=target, arguments=arguments, cpu_seconds=limits.cpu_seconds, wall=limits.wall_seconds)
-    return _pool.call(target.partition(":")[0], request, limits)
+    return _pool.call(target.partition(":")[0], request, limits, stop or threading.Event())
+
+
+def _in_worker() -> bool:
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    return spec is not None and spec.name == WORKER
+
+
+def _directly(target: str, arguments: Sequence[Any]) -> Any:
+    """As a call to another worker: through JSON, and with what a function raises as a SandboxFailed."""
+    module, _, name = target.partition(":")
+    given = json.loads(json.dumps(arguments))
+    try:
+        return json.loads(json.dumps(getattr(import_module(module), name)(*given)))
+    except MemoryError:
+        raise SandboxFailed("memory", "no more memory", "MemoryError") from None
+    except Exception as error:  # noqa: BLE001 - whatever the function raises is an answer, not a crash
+        raise SandboxFailed("error", f"{type(error).__name__}: {str(error)[:500]}", type(error).__name__) from None
 
 
 def _encode(**request: Any) -> bytes:
@@ -78,12 +103,14 @@ class _Pool:
         self.idle: list[_Worker] = []
         self.alive: set[_Worker] = set()
 
-    def call(self, module: str, request: bytes, limits: Limits) -> Any:
-        with self.places:
+    def call(self, module: str, request: bytes, limits: Limits, stop: threading.Event) -> Any:
+        while not self.places.acquire(timeout=TICK):
+            _unless(stop)
+        try:
             worker = self._take(limits.memory_mib)
             try:
-                worker.load(module)
-                answer = worker.ask(request, limits)
+                worker.load(module, stop)
+                answer = worker.ask(request, limits, stop)
                 if answer.get("error") == "MemoryError":
                     raise SandboxFailed("memory", f"more than {limits.memory_mib} MiB of memory", "MemoryError")
             except BaseException:
@@ -91,6 +118,8 @@ class _Pool:
                 raise
             with self.lock:
                 self.idle.append(worker)
+        finally:
+            self.places.release()
         if "error" in answer:
             raise SandboxFailed("error", f"{answer['error']}: {answer['message']}", answer["error"])
         return answer["result"]
@@ -125,6 +154,11 @@ class _Pool:
             self._end(worker)
 
 
+def _unless(stop: threading.Event) -> None:
+    if stop.is_set():
+        raise SandboxFailed("stopped", "the caller no longer wants the answer")
+
+
 class _Worker:
     """One process of `truemark.sandbox_worker` and its two pipes."""
 
@@ -139,7 +173,7 @@ class _Worker:
             "OPENBLAS_NUM_THREADS": "1",
         }
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "truemark.sandbox_worker", str(memory_mib)],
+            [sys.executable, "-P", "-m", WORKER, str(memory_mib)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -151,25 +185,27 @@ class _Worker:
         self.input, self.output = self.process.stdin.fileno(), self.process.stdout.fileno()
         os.set_blocking(self.input, False)
 
-    def load(self, module: str) -> None:
+    def load(self, module: str, stop: threading.Event) -> None:
         """Import a module for later calls. Raises SandboxFailed."""
         if module in self.loaded:
             return
-        answer = self.ask(_encode(load=module, cpu_seconds=LOADING.cpu_seconds, wall=LOADING.wall_seconds), LOADING)
+        answer = self.ask(
+            _encode(load=module, cpu_seconds=LOADING.cpu_seconds, wall=LOADING.wall_seconds), LOADING, stop
+        )
         if "error" in answer:
             raise SandboxFailed("error", f"cannot import {module}: {answer['message']}", answer["error"])
         self.loaded.add(module)
 
-    def ask(self, request: bytes, limits: Limits) -> dict[str, Any]:
+    def ask(self, request: bytes, limits: Limits, stop: threading.Event) -> dict[str, Any]:
         """Send one line, wait for one line. Raises SandboxFailed; the worker is then unfit for another call."""
-        line = self._exchange(request, limits)
+        line = self._exchange(request, limits, stop)
         try:
             answer: dict[str, Any] = json.loads(line)
         except (ValueError, RecursionError):
             raise SandboxFailed("output", "an answer that is not JSON, or nested too deep") from None
         return answer
 
-    def _exchange(self, request: bytes, limits: Limits) -> bytes:
+    def _exchange(self, request: bytes, limits: Limits, stop: threading.Event) -> bytes:
         unsent, received = memoryview(request), bytearray()
         began, cpu = time.monotonic(), self._cpu()
         looked = began
@@ -177,6 +213,7 @@ class _Worker:
             selector.register(self.output, selectors.EVENT_READ)
             selector.register(self.input, selectors.EVENT_WRITE)
             while not received.endswith(b"\n"):
+                _unless(stop)
                 for key, _ in selector.select(TICK):
                     if key.fd == self.output:
                         received += self._read()

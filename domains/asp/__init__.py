@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from domains.asp.build import LEVELS, build
 from domains.asp.check import REASONS, check
+from domains.asp.inspect import again, inspect, question
 from domains.asp.problems import by_statement
 from domains.asp.solve import solve
 from domains.asp.turns import SYSTEM_PROMPT, system
@@ -17,9 +18,12 @@ __all__ = [
     "REASONS",
     "SLICES",
     "SYSTEM_PROMPT",
+    "again",
     "build",
     "check",
+    "inspect",
     "messages",
+    "question",
     "solve",
 ]
 

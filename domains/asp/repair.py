@@ -6,7 +6,7 @@ verdict. So a loop that ends may end in a wrong program; verdicts are of each at
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean
 from typing import Any
@@ -76,12 +76,12 @@ def finding(found: dict[str, Any]) -> str:
 
 def _attempt(text: str, example: Example) -> Attempt:
     program = program_of(text[:MAX_TEXT])
-    kind, message = _inspect(program, example["meta"])
+    kind, message = look(program, example["meta"])
     return Attempt(text, program, kind, message, check(text, example))
 
 
-def _inspect(program: str, meta: dict[str, Any]) -> tuple[str, str]:
-    """Finding and clingo's message on the instance that the prompt shows."""
+def look(program: str, meta: Mapping[str, Any]) -> tuple[str, str]:
+    """Finding and clingo's message on the first of `meta["instances"]`, the one that the prompt shows."""
     if not program:
         return "empty", "no rule was written"
     if len(program) > MAX_CHARACTERS:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from domains.base import Card
+from domains.base import last_said as question
 from domains.constitution.build import LEVELS, build
 from domains.constitution.check import REASONS, check
+from domains.constitution.inspect import inspect
 from domains.constitution.solve import solve
 
 __all__ = [
@@ -17,7 +19,9 @@ __all__ = [
     "SYSTEM_PROMPT",
     "build",
     "check",
+    "inspect",
     "messages",
+    "question",
     "solve",
 ]
 

@@ -119,11 +119,7 @@ def _windows(question: str) -> list[tuple[str, ...]]:
 def _example(split: str, item: Item, place: int, part: str) -> Example:
     question, pair = item.questions[place], item.pair
     meta = {
-        "articles": list(pair.articles),
-        "related": list(pair.related),
-        "keys": [key.to_meta() for key in pair.keys],
-        "also": list(pair.also),
-        "question": question,
+        **pair.to_meta(question),
         "part": pair.part,
         "level": level_of(pair.part),
         "family": f"article-{item.family}",

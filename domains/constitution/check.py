@@ -68,7 +68,7 @@ def check(prediction: str, example: Example) -> Verdict:
         *known.reference.cited.names(),
         *known.question.cited.names(),
     }
-    citing = _citations(asserted(text), said, wanted, allowed, 0 if not keys else EXTRA)
+    citing = citations(asserted(text), said, wanted, allowed, 0 if not keys else EXTRA)
     facts = {_label(key, place): judge(key, keys, said, known) for place, key in enumerate(keys)}
     back = takes_back(text, f"{example['reference']} {meta.get('question', '')}")
     if not back and flipped(text, example["reference"]):
@@ -76,7 +76,7 @@ def check(prediction: str, example: Example) -> Verdict:
     return _verdict(citing, facts, back, wanted)
 
 
-def _citations(text: str, said: Said, wanted: list[str], allowed: set[str], extra: int) -> tuple[str, str, float]:
+def citations(text: str, said: Said, wanted: list[str], allowed: set[str], extra: int) -> tuple[str, str, float]:
     """(reason or empty, message, fraction of the wanted Articles cited)."""
     found = said.cited
     if invented := found.invented():

@@ -74,6 +74,16 @@ class Pair:
     also: tuple[str, ...] = field(default=())
     """True words near the answer (holders, numbers) that do not contradict it."""
 
+    def to_meta(self, question: str) -> dict[str, Any]:
+        """What the check needs of it beside the answer, as an example's meta holds it."""
+        return {
+            "articles": list(self.articles),
+            "related": list(self.related),
+            "keys": [key.to_meta() for key in self.keys],
+            "also": list(self.also),
+            "question": question,
+        }
+
 
 def _load(name: str) -> Any:
     import yaml

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from domains.base import Card
+from domains.base import last_said as question
 from domains.devops.build import LEVELS, build, expand
 from domains.devops.check import REASONS, check
+from domains.devops.inspect import inspect
 from domains.devops.solve import solve
 
 __all__ = [
@@ -18,7 +20,9 @@ __all__ = [
     "build",
     "check",
     "expand",
+    "inspect",
     "messages",
+    "question",
     "solve",
 ]
 

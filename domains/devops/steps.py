@@ -64,6 +64,17 @@ def wrong_equation(line: str) -> str | None:
     return None
 
 
+def holds(text: str) -> bool:
+    """Whether a line has an equation that can be computed (where `first_wrong` finds none wrong: that holds)."""
+    lines = [line for line in text.split("\n", MAX_LINES)[:MAX_LINES] if len(line) <= MAX_LINE]
+    return any(
+        is_arithmetic(left) and is_arithmetic(right)
+        for line in lines[:MAX_EQUATIONS]
+        for clause in _clauses(line.replace("−", "-").replace("\u00a0", " "))
+        for left, right in pairwise(_EQUALS.split(clause))
+    )
+
+
 def is_arithmetic(side: str) -> bool:
     """Can one side of an equation be computed?"""
     scanned = _scan(side.strip(), last=False)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from domains.base import Card
+from domains.base import last_said as question
 from domains.math.build import LEVELS, build
 from domains.math.check import REASONS, check
+from domains.math.inspect import inspect
 from domains.math.plot import plot
 from domains.math.solve import solve
 
@@ -18,8 +20,10 @@ __all__ = [
     "SYSTEM_PROMPT",
     "build",
     "check",
+    "inspect",
     "messages",
     "plot",
+    "question",
     "solve",
 ]
 

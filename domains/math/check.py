@@ -24,7 +24,7 @@ from truemark.errors import InvalidData
 
 REASONS = {
     "ok": "the final answer equals the reference",
-    "wrong_step": "the final answer equals the reference, but a step before it is wrong: passed, with half the score",
+    "wrong_step": "a step is wrong; where the final answer equals the reference all the same, it passes with half the score",
     "wrong_value": "the final answer is another value",
     "wrong_variable": "the value is given for another variable",
     "missing_value": "fewer values than the reference has",

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from domains.base import Card
+from domains.base import last_said as question
 from domains.rewording.build import LEVELS, build
 from domains.rewording.check import REASONS, check
 from domains.rewording.coherence import logic_coherence
 from domains.rewording.negatives import hard_positives, negatives
-from domains.rewording.solve import solve
+from domains.rewording.solve import inspect, solve
 
 __all__ = [
-    "CARD", "LEVELS", "METRICS", "NAME", "REASONS", "SLICES", "SYSTEM_PROMPT", "build", "check", "hard_positives", "logic_coherence", "messages", "negatives",
-    "solve",
+    "CARD", "LEVELS", "METRICS", "NAME", "REASONS", "SLICES", "SYSTEM_PROMPT", "build", "check", "hard_positives", "inspect", "logic_coherence", "messages", "negatives",
+    "question", "solve",
 ]  # fmt: skip
 
 NAME = "rewording"

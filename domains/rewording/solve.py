@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 
-from domains.base import Solution
+from domains.base import Solution, Verdict
 from domains.rewording.check import bare, hidden_characters
 from domains.rewording.coherence import logic_coherence
 from domains.rewording.structure import read
@@ -53,6 +54,11 @@ def solve(question: str) -> Solution | None:
     if text is not None and logic_coherence(sentence, text).passed:
         return Solution(text, text, {"source": sentence})
     return Solution("", sentence, {"source": sentence}) if _is_clause(sentence) else None
+
+
+def inspect(messages: Sequence[Mapping[str, str]], answer: str) -> Verdict | None:
+    """None: a rewording is judged by its source, and where the question is no sentence there is none."""
+    return None
 
 
 def _fronted(sentence: str) -> str | None:

@@ -18,7 +18,10 @@ from evalsuite.metrics import Answer
 from evalsuite.predictions import Prediction
 
 CHECKED = frozenset(
-    {"accuracy", "logic_coherence", "solver_checks", "step_checks", "pass@k", "repair@k", "calibration"}
+    {
+        *("accuracy", "logic_coherence", "solver_checks", "step_checks", "pass@k", "repair@k", "calibration"),
+        *("stability", "drift"),
+    }
 )
 """Metrics that read the verdict of a domain's check."""
 SOURCED = frozenset({"logic_coherence", "syntactic_diversity"})
@@ -32,6 +35,7 @@ Args:
     references: the gold answers, a string each; or examples of a test set (id, messages, reference, meta) as JSON.
     domain: whose check gives the verdict, for {checked}; 'rewording' by default, with the sources as references.
     k: of pass@k and repair@k; answers to the same example are its samples or attempts.
+    base: of drift: what the base wrote, a string each.
 Returns:
     the metric by its name, its `values` per answer where it has them (None where it does not apply), its `interval` and its `signature`.
 """
@@ -57,16 +61,25 @@ def class_of(row: str) -> type[evaluate.Metric]:
 
 
 def _compute(
-    row: str, predictions: Sequence[str], references: Sequence[str], domain: str = "rewording", k: int | None = None
+    row: str,
+    predictions: Sequence[str],
+    references: Sequence[str],
+    domain: str = "rewording",
+    k: int | None = None,
+    base: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     metric = metrics.get(f"{row[:-1]}{k}" if k is not None and row.endswith("@k") else row)
     check = domains.get(domain).check if row in CHECKED else None
     answers = []
-    for number, (text, reference) in enumerate(zip(predictions, references, strict=True), 1):
+    before: Sequence[str | None] = base or [None] * len(predictions)
+    for number, (text, reference, said) in enumerate(zip(predictions, references, before, strict=True), 1):
         example = _example(reference, number, sourced=row in SOURCED)
         prediction = Prediction.model_validate_json(text) if row in MEASURED else _prediction(example["id"], text)
         verdict = check(prediction.text, example) if check else Verdict(0.0, False, "unchecked")
-        answers.append(Answer(example, prediction, verdict))
+        own = None
+        if said is not None and check:
+            own = Answer(example, _prediction(example["id"], said), check(said, example))
+        answers.append(Answer(example, prediction, verdict, own))
     rows = metric.rows(answers)
     estimate, values = metric.estimate(rows), metric.each(rows)
     return {

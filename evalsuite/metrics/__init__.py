@@ -26,6 +26,8 @@ METRICS = {
     "step_checks": "evalsuite.metrics.step_checks:StepChecks",
     "pass@k": "evalsuite.metrics.pass_at_k:PassAtK",
     "repair@k": "evalsuite.metrics.repair_at_k:RepairAtK",
+    "stability": "evalsuite.metrics.stability:Stability",
+    "drift": "evalsuite.metrics.drift:Drift",
     "bleu": "evalsuite.metrics.bleu:Bleu",
     "chrf": "evalsuite.metrics.chrf:ChrF",
     "ter": "evalsuite.metrics.ter:Ter",

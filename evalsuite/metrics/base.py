@@ -33,6 +33,8 @@ class Answer:
     example: Example
     prediction: Prediction
     verdict: Verdict
+    base: Answer | None = None
+    """What the model's base says to the same example, for metrics of what an adapter changed."""
 
     @property
     def text(self) -> str:

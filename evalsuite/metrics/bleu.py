@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -82,7 +83,11 @@ def statistics(text: list[str], gold: list[str]) -> list[int]:
 
 def grams(tokens: Sequence[str], n: int) -> Iterable[Any]:
     """The n-grams in order; for n = 1 the tokens themselves."""
-    return tokens if n == 1 else zip(*(tokens[start:] for start in range(n)), strict=False)
+    if n == 1:
+        return tokens
+    if n == 2:
+        return pairwise(tokens)
+    return zip(*[tokens[start:] for start in range(n)], strict=False)
 
 
 def overlap(left: Sequence[str], right: Sequence[str], n: int) -> int:
@@ -95,4 +100,5 @@ def overlap(left: Sequence[str], right: Sequence[str], n: int) -> int:
     if not common or len(first) == len(left) - n + 1 or len(second) == len(right) - n + 1:
         return len(common)
     one, other = Counter(grams(left, n)), Counter(grams(right, n))
-    return sum(min(one[gram], other[gram]) for gram in common)
+    more = (min(count, other.get(gram, 1)) - 1 for gram, count in one.items() if count > 1)
+    return len(common) + sum(more)

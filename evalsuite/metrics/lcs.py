@@ -32,35 +32,29 @@ def length(a: Sequence[str], b: Sequence[str]) -> int:
     return len(b) - row.bit_count()
 
 
-def table(a: Sequence[str], b: Sequence[str]) -> list[int]:
-    """The rows 0 to len(a), each of len(b) bits."""
-    places = masks(b)
+def positions(a: Sequence[str], b: Sequence[str], places: dict[str, int]) -> list[int]:
+    """Places in `a` of one longest common subsequence with `b`, whose masks are `places`: the one that rouge_score reads out of its table.
+
+    From the last cell: a match is taken; else the way leads left where the cell to the left is greater than the one above, else up. Rows of tokens
+    that `b` has not are like the ones above: the way leads through them straight up, and they are left out.
+    """
+    shared = [place for place, token in enumerate(a) if token in places]
     full = (1 << len(b)) - 1
     rows = [full]
-    for token in a:
-        row = rows[-1]
-        match = places.get(token, 0) & row
-        rows.append((row + match | row - match) & full)
-    return rows
-
-
-def positions(a: Sequence[str], b: Sequence[str]) -> list[int]:
-    """Places in `a` of one longest common subsequence, descending: the one that rouge_score reads out of the table.
-
-    From the last cell: a match is taken; else the way leads left where the cell to the left is greater than the one above, else up.
-    """
-    if set(a).isdisjoint(b):
-        return []
-    rows = table(a, b)
-    i, j, found = len(a), len(b), []
+    for place in shared:
+        match = places[a[place]] & rows[-1]
+        rows.append((rows[-1] + match | rows[-1] - match) & full)
+    if len(b) - rows[-1].bit_count() == len(shared):  # all are in it
+        return shared
+    i, j, found = len(shared), len(b), []
     while i > 0 and j > 0:
-        if a[i - 1] == b[j - 1]:
+        if a[shared[i - 1]] == b[j - 1]:
             i, j = i - 1, j - 1
-            found.append(i)
+            found.append(shared[i])
             continue
         low = (1 << j) - 1
         if (rows[i] & low).bit_count() < (rows[i - 1] & low).bit_count():  # t[i][j] > t[i-1][j], so t[i][j-1] is too
             j -= 1
         else:
             i -= 1
-    return found
+    return found[::-1]

@@ -33,6 +33,7 @@ class Meteor(Mean):
         """METEOR of each answer, in [0, 1]. Raises MissingDependency without NLTK or WordNet."""
         _nltk()
         source = wordnet.directory()
+        wordnet.read(source)
         return [meteor(tokens(answer.gold), tokens(answer.text), source) for answer in answers]
 
     def signature(self) -> str:

@@ -14,7 +14,7 @@ from functools import lru_cache
 
 from evalsuite.metrics.base import Answer, Mean
 from evalsuite.metrics.bleu import overlap
-from evalsuite.metrics.lcs import length, positions
+from evalsuite.metrics.lcs import length, masks, positions
 
 _TOKEN = re.compile("[a-z0-9]+")
 
@@ -95,11 +95,12 @@ def f1(hits: int, n: int, m: int) -> float:
 def union_hits(left: Sequence[tuple[str, ...]], right: Sequence[tuple[str, ...]]) -> int:
     """Tokens of reference lines in the union of their subsequences, none counted more often than either text has it."""
     spare = Counter(token for line in right for token in line) & Counter(token for line in left for token in line)
-    lines = set(right)
+    lines = {line: masks(line) for line in right}
     hits = 0
     for line in left:
         whole = line in lines  # then the union is all of it
-        places = range(len(line)) if whole else sorted(set().union(*(positions(line, other) for other in right)))
+        union = () if whole else (positions(line, other, places) for other, places in lines.items())
+        places = range(len(line)) if whole else sorted(set().union(*union))
         for place in places:
             if spare[line[place]] > 0:
                 spare[line[place]] -= 1

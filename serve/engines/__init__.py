@@ -11,6 +11,7 @@ from truemark.models import ModelRef
 
 ENGINES = {
     "llamacpp": "serve.engines.llamacpp:LlamaCppEngine",
+    "llamacpp-embed": "serve.engines.llamacpp_embed:LlamaCppEmbedEngine",
 }
 
 

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
+
+from truemark.errors import EngineError
 
 FinishReason = Literal["stop", "length"]
+Ability = Literal["logprobs", "penalties", "json_schema"]
+"""What an engine may have beyond sampling; a request for one that it lacks is refused, never quietly ignored."""
+
+
+class Refused(EngineError):
+    """The engine will not take this request, and would not a second time: the client's fault (400), not its own (503)."""
+
+
+class EngineLost(EngineError):
+    """The engine went away under a request: it crashed, was killed or is being started again. It may be asked again."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +32,9 @@ class BaseInfo:
     """Tokens that one request may hold, prompt and answer together."""
     version: str
     """Of the engine."""
+    abilities: frozenset[Ability] = frozenset()
+    prefix: tuple[int, ...] = ()
+    """Ids that the tokenizer puts before raw text (a BOS), which `tokenize` leaves out. A chat template writes its own."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +51,32 @@ class Generation:
     seed: int | None = None
     """None: another one each time."""
     stop: tuple[str, ...] = ()
+    presence_penalty: float = 0.0
+    """Taken once from the logit of every token that was there already. llama.cpp counts the prompt's tokens too."""
+    frequency_penalty: float = 0.0
+    """Taken from a token's logit once per time it was there."""
+    top_logprobs: int | None = None
+    """How many alternatives to tell per token, with the token's own log-probability; None: nothing of it."""
+    json_schema: Mapping[str, Any] | None = None
+    """The answer is a JSON value of this schema: one that `serve.schema.guard` made."""
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """A token that could have been."""
+
+    text: str
+    bytes: tuple[int, ...]
+    """Of the token; `text` lacks what is not UTF-8 by itself."""
+    logprob: float
+    """Natural, before temperature, top-p, penalties and grammar."""
+
+
+@dataclass(frozen=True)
+class TokenLogprob(Alternative):
+    """A token of the answer, and the likeliest in its place."""
+
+    top: tuple[Alternative, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -47,6 +88,9 @@ class Piece:
     """Generated so far, the end-of-turn token included."""
     finish_reason: FinishReason | None = None
     """Set on the last piece."""
+    logprobs: tuple[TokenLogprob, ...] = ()
+    """Of the tokens that came with this piece, where asked for. Tokens of a stop (an EOS, a stop word) may be among them, in
+    pieces without text."""
 
 
 class Engine(Protocol):
@@ -56,6 +100,10 @@ class Engine(Protocol):
     """The row in ENGINES."""
     info: BaseInfo
     """Set by `start`."""
+    slots: int
+    """Requests computed at once; `serve.schedule` lets in no more."""
+    mixes: bool
+    """Whether it computes requests of different adapters in one batch; if not, it is given one adapter at a time."""
 
     async def start(self) -> None:
         """Load everything; returns when requests can be answered. Also used to start again after a crash."""
@@ -69,6 +117,18 @@ class Engine(Protocol):
         """Whether the engine's process is there."""
         ...
 
+    def kill(self) -> None:
+        """End a hung process without asking it: `alive` is false then, and all that it was asked raises EngineLost."""
+        ...
+
+    async def probe(self) -> None:
+        """Return when the loop that computes tokens has answered: between two steps, however busy it is."""
+        ...
+
+    def cpu_seconds(self) -> float | None:
+        """Processor time that the engine has used so far; None where that cannot be known."""
+        ...
+
     async def tokenize(self, text: str) -> list[int]:
         """Token ids of rendered text: special tokens parsed, none added."""
         ...
@@ -77,6 +137,18 @@ class Engine(Protocol):
         """Natural-log probabilities of the likeliest next tokens (about 20), by token id."""
         ...
 
-    def generate(self, request: Generation) -> AsyncGenerator[Piece, None]:
-        """Answer; closing the generator cancels the request and frees its slot."""
+    def generate(self, request: Generation, slot: int | None = None) -> AsyncGenerator[Piece, None]:
+        """Answer, in a slot (counted from 0; None: any); closing the generator cancels the request and frees its slot.
+
+        Raises EngineLost when the engine goes away.
+        """
+        ...
+
+
+@runtime_checkable
+class Embedder(Protocol):
+    """An engine that also embeds. Without these methods `/v1/embeddings` is refused."""
+
+    async def embed(self, prompt_ids: Sequence[int], adapter: str | None) -> list[float]:
+        """The vector of one text, L2-normalised as at OpenAI. Raises Refused for an adapter that it cannot apply here."""
         ...

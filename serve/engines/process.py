@@ -43,6 +43,19 @@ class Child:
         """Whether it still runs."""
         return self._process.poll() is None
 
+    def kill(self) -> None:
+        """SIGKILL; `alive` is false when this returns."""
+        self._process.kill()
+        self._process.wait()
+
+    def cpu_seconds(self) -> float | None:
+        """Processor time of all its threads so far; None where there is no /proc."""
+        try:
+            fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return None
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def last_words(self, lines: int = 3) -> str:
         """The end of its output and how it ended, for an error message."""
         code = self._process.poll()
