@@ -29,7 +29,7 @@ STEPS = (
 
 
 def quickstart() -> None:
-    """Train, export, prove, rank, serve and ask: math on the embedded base, about 12 minutes on 2 cores.
+    """Train, export, prove, rank, serve and ask: math on the embedded base, about 25 minutes on 2 cores.
 
     Run it again and only what is missing is done.
     """
