@@ -50,6 +50,8 @@ START_LIMIT = 120.0
 """Seconds for the engine to load."""
 SILENCE_LIMIT = 120.0
 """Seconds without a byte after which a request is given up."""
+_NO_REUSE = httpx.Limits(max_connections=None, max_keepalive_connections=0)
+"""A connection per request: llama-server closes one after about a hundred, and a request on its way then would fail."""
 _CANARY_TOKENS = 20
 _LINE = 1 << 20
 """Bytes of one event of the engine."""
@@ -94,14 +96,14 @@ class LlamaCppEngine:
             [str(self._binary), *self.arguments("--host", str(socket))], environment, self._home / "log"
         )
         self._client = httpx.AsyncClient(
-            transport=httpx.AsyncHTTPTransport(uds=str(socket), limits=httpx.Limits(max_connections=None)),
+            transport=httpx.AsyncHTTPTransport(uds=str(socket), limits=_NO_REUSE),
             base_url="http://engine",
             timeout=httpx.Timeout(SILENCE_LIMIT, connect=10),
             trust_env=False,
         )
         self._streams = aiohttp.ClientSession(
             "http://engine",
-            connector=aiohttp.UnixConnector(path=str(socket), limit=0),
+            connector=aiohttp.UnixConnector(path=str(socket), limit=0, force_close=True),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=SILENCE_LIMIT),
             read_bufsize=_LINE,
         )
